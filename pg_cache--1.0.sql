@@ -1,0 +1,530 @@
+/* pg_cache/pg_cache--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION pg_cache" to load this file. \quit
+
+---- Namespaces --------------------------------------------------------------
+
+-- ids are never used twice, so that a namespace never inherits entries; 1 is
+-- "default", which has a row only if it was altered.
+CREATE SEQUENCE cache_namespaces_id_seq AS integer MINVALUE 2;
+COMMENT ON SEQUENCE cache_namespaces_id_seq IS
+'ids of namespaces';
+
+-- The name has collation "C" so that the index on it does not depend on the
+-- database's locale.
+CREATE TABLE cache_namespaces (
+    id integer PRIMARY KEY DEFAULT nextval('cache_namespaces_id_seq'),
+    name text COLLATE "C" NOT NULL UNIQUE
+        CHECK (octet_length(name) BETWEEN 1 AND 63),
+    owner regrole NOT NULL,
+    readers regrole[] NOT NULL,
+    writers regrole[] NOT NULL,
+    default_ttl interval CHECK (default_ttl > '0'),
+    max_ttl interval CHECK (max_ttl > '0'),
+    ttl_jitter float8 CHECK (ttl_jitter BETWEEN 0 AND 1),
+    sliding boolean,
+    min_bytes bigint CHECK (min_bytes >= 0),
+    max_bytes bigint CHECK (max_bytes >= 0),
+    max_entries bigint CHECK (max_entries >= 0),
+    priority integer,
+    compression text CHECK (compression IN ('none', 'lz4', 'zstd')),
+    compression_threshold integer CHECK (compression_threshold >= 0),
+    transactional boolean,
+    loader text,
+    write_mode text,
+    backing text);
+GRANT SELECT ON cache_namespaces TO PUBLIC;
+COMMENT ON TABLE cache_namespaces IS
+'namespaces of the cache; changed by cache_create_namespace() and its like';
+COMMENT ON COLUMN cache_namespaces.id IS 'number, never used again';
+COMMENT ON COLUMN cache_namespaces.name IS 'name, 1 to 63 bytes';
+COMMENT ON COLUMN cache_namespaces.owner IS
+'role that may alter and drop the namespace';
+COMMENT ON COLUMN cache_namespaces.readers IS
+'roles that may read; - is PUBLIC';
+COMMENT ON COLUMN cache_namespaces.writers IS
+'roles that may write; - is PUBLIC';
+COMMENT ON COLUMN cache_namespaces.default_ttl IS
+'time to live of entries put without one; NULL: pg_cache.default_ttl';
+COMMENT ON COLUMN cache_namespaces.max_ttl IS
+'longest time to live; NULL: pg_cache.max_ttl';
+COMMENT ON COLUMN cache_namespaces.ttl_jitter IS
+'share of the time to live by which it is shortened at random';
+COMMENT ON COLUMN cache_namespaces.sliding IS
+'whether an access starts the time to live again';
+COMMENT ON COLUMN cache_namespaces.min_bytes IS
+'memory that is kept for the namespace';
+COMMENT ON COLUMN cache_namespaces.max_bytes IS
+'memory that the namespace may take; NULL or 0: no limit';
+COMMENT ON COLUMN cache_namespaces.max_entries IS
+'entries that the namespace may have; NULL or 0: no limit';
+COMMENT ON COLUMN cache_namespaces.priority IS
+'priority of entries put without one; the higher, the later they are evicted';
+COMMENT ON COLUMN cache_namespaces.compression IS
+'none, lz4 or zstd; NULL: pg_cache.compression';
+COMMENT ON COLUMN cache_namespaces.compression_threshold IS
+'bytes from which on values are compressed; NULL: pg_cache.compression_threshold';
+COMMENT ON COLUMN cache_namespaces.transactional IS
+'whether puts and deletes take effect at commit; NULL: pg_cache.transactional';
+COMMENT ON COLUMN cache_namespaces.loader IS 'reserved; NULL in this version';
+COMMENT ON COLUMN cache_namespaces.write_mode IS 'reserved; NULL in this version';
+COMMENT ON COLUMN cache_namespaces.backing IS 'reserved; NULL in this version';
+
+SELECT pg_catalog.pg_extension_config_dump('cache_namespaces', '');
+SELECT pg_catalog.pg_extension_config_dump('cache_namespaces_id_seq', '');
+
+-- What is done to the table directly, by pg_restore or its owner, counts too.
+CREATE FUNCTION cache_namespaces_changed()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'pgcache_sql_namespaces_changed'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_namespaces_changed() IS
+'makes changes of the table cache_namespaces take effect';
+REVOKE ALL ON FUNCTION cache_namespaces_changed() FROM PUBLIC;
+
+CREATE TRIGGER cache_namespaces_changed
+AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON cache_namespaces
+FOR EACH STATEMENT EXECUTE FUNCTION cache_namespaces_changed();
+ALTER TABLE cache_namespaces ENABLE ALWAYS TRIGGER cache_namespaces_changed;
+COMMENT ON TRIGGER cache_namespaces_changed ON cache_namespaces IS
+'makes changes of the table take effect';
+
+CREATE FUNCTION cache_create_namespace(
+    name text,
+    default_ttl interval = NULL, max_ttl interval = NULL,
+    ttl_jitter float8 = NULL, sliding boolean = NULL, min_bytes bigint = NULL,
+    max_bytes bigint = NULL, max_entries bigint = NULL, priority int = NULL,
+    compression text = NULL, compression_threshold int = NULL,
+    transactional boolean = NULL, loader regprocedure = NULL,
+    write_mode text = NULL, backing regclass = NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_create_namespace'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_create_namespace(text, interval, interval, float8, boolean, bigint, bigint, bigint, int, text, int, boolean, regprocedure, text, regclass) IS
+'creates a namespace, which the current role owns';
+
+CREATE FUNCTION cache_alter_namespace(
+    name text,
+    default_ttl interval = NULL, max_ttl interval = NULL,
+    ttl_jitter float8 = NULL, sliding boolean = NULL, min_bytes bigint = NULL,
+    max_bytes bigint = NULL, max_entries bigint = NULL, priority int = NULL,
+    compression text = NULL, compression_threshold int = NULL,
+    transactional boolean = NULL, loader regprocedure = NULL,
+    write_mode text = NULL, backing regclass = NULL,
+    reset text[] = NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_alter_namespace'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_alter_namespace(text, interval, interval, float8, boolean, bigint, bigint, bigint, int, text, int, boolean, regprocedure, text, regclass, text[]) IS
+'sets options of a namespace, and puts those named in reset back to the default';
+
+CREATE FUNCTION cache_drop_namespace(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_drop_namespace'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_drop_namespace(text) IS
+'drops a namespace with its entries';
+
+CREATE FUNCTION cache_grant(namespace text, role text, privilege text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_grant'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_grant(text, text, text) IS
+'gives a role, or public, the privilege to read or write a namespace';
+
+CREATE FUNCTION cache_revoke(namespace text, role text, privilege text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_revoke'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_revoke(text, text, text) IS
+'takes from a role, or public, the privilege to read or write a namespace';
+
+---- Key/value ---------------------------------------------------------------
+
+CREATE FUNCTION cache_get(key text, namespace text = 'default')
+RETURNS text
+AS 'MODULE_PATHNAME', 'pgcache_sql_get'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_get(text, text) IS
+'cached value as text; NULL if there is none';
+
+CREATE FUNCTION cache_get_as(key text, base anyelement, namespace text = 'default')
+RETURNS anyelement
+AS 'MODULE_PATHNAME', 'pgcache_sql_get_as'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_get_as(text, anyelement, text) IS
+'cached value as a datum of the type of base; NULL if there is none';
+
+CREATE FUNCTION cache_get_many(keys text[], namespace text = 'default')
+RETURNS TABLE (key text, value text)
+AS 'MODULE_PATHNAME', 'pgcache_sql_get_many'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_get_many(text[], text) IS
+'cached values of many keys, in their order; nothing for keys without one';
+
+CREATE FUNCTION cache_exists(key text, namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_exists'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_exists(text, text) IS
+'whether there is a cached value, which may be NULL';
+
+CREATE FUNCTION cache_expires_at(key text, namespace text = 'default')
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'pgcache_sql_expires_at'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_expires_at(text, text) IS
+'when an entry expires; infinity if it does not, NULL if there is none';
+
+CREATE FUNCTION cache_entry(key text, namespace text = 'default')
+RETURNS TABLE (
+    namespace text,
+    key text,
+    type regtype,
+    bytes bigint,
+    stored_bytes bigint,
+    version bigint,
+    created_at timestamptz,
+    expires_at timestamptz,
+    last_access timestamptz,
+    hits bigint,
+    tags text[],
+    priority int)
+AS 'MODULE_PATHNAME', 'pgcache_sql_entry'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION cache_entry(text, text) IS
+'description of an entry; no row if there is none';
+
+CREATE FUNCTION cache_put(
+    key text, value text, ttl interval = NULL, tags text[] = NULL,
+    namespace text = 'default', priority int = 0,
+    depends_on regclass[] = NULL, lease text = NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_put'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_put(text, text, interval, text[], text, int, regclass[], text) IS
+'stores a value under a key';
+
+CREATE FUNCTION cache_put(
+    key text, value anyelement, ttl interval = NULL, tags text[] = NULL,
+    namespace text = 'default', priority int = 0,
+    depends_on regclass[] = NULL, lease text = NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_put'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_put(text, anyelement, interval, text[], text, int, regclass[], text) IS
+'stores a value under a key';
+
+CREATE FUNCTION cache_put(
+    key text, value "char", ttl interval = NULL, tags text[] = NULL,
+    namespace text = 'default', priority int = 0,
+    depends_on regclass[] = NULL, lease text = NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_put'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_put(text, "char", interval, text[], text, int, regclass[], text) IS
+'stores a value under a key';
+
+CREATE FUNCTION cache_put_many(
+    keys text[], vals text[], ttl interval = NULL, tags text[] = NULL,
+    namespace text = 'default')
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgcache_sql_put_many'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_put_many(text[], text[], interval, text[], text) IS
+'stores values under keys, all or in case of an error none; returns the number of different keys';
+
+CREATE FUNCTION cache_delete(key text, namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_delete'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_delete(text, text) IS
+'removes an entry; whether there was one';
+
+CREATE FUNCTION cache_touch(key text, ttl interval, namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_touch'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_touch(text, interval, text) IS
+'gives an entry a new time to live, NULL for the default one; whether there was an entry';
+
+CREATE FUNCTION cache_clear(namespace text = NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_clear'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_clear(text) IS
+'removes all entries of a namespace, or if it is NULL of all in this database';
+
+CREATE FUNCTION cache_add(
+    key text, value text, ttl interval = NULL, tags text[] = NULL,
+    namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_add'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_add(text, text, interval, text[], text) IS
+'stores a value if the key has none; whether it did';
+
+CREATE FUNCTION cache_add(
+    key text, value anyelement, ttl interval = NULL, tags text[] = NULL,
+    namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_add'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_add(text, anyelement, interval, text[], text) IS
+'stores a value if the key has none; whether it did';
+
+CREATE FUNCTION cache_add(
+    key text, value "char", ttl interval = NULL, tags text[] = NULL,
+    namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_add'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_add(text, "char", interval, text[], text) IS
+'stores a value if the key has none; whether it did';
+
+CREATE FUNCTION cache_replace(
+    key text, value text, ttl interval = NULL, tags text[] = NULL,
+    namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_replace'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_replace(text, text, interval, text[], text) IS
+'stores a value if the key has one; whether it did';
+
+CREATE FUNCTION cache_replace(
+    key text, value anyelement, ttl interval = NULL, tags text[] = NULL,
+    namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_replace'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_replace(text, anyelement, interval, text[], text) IS
+'stores a value if the key has one; whether it did';
+
+CREATE FUNCTION cache_replace(
+    key text, value "char", ttl interval = NULL, tags text[] = NULL,
+    namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_replace'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_replace(text, "char", interval, text[], text) IS
+'stores a value if the key has one; whether it did';
+
+CREATE FUNCTION cache_cas(
+    key text, version bigint, value text, ttl interval = NULL,
+    tags text[] = NULL, namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_cas'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_cas(text, bigint, text, interval, text[], text) IS
+'stores a value if the entry still has the version that cache_entry gave; whether it did';
+
+CREATE FUNCTION cache_cas(
+    key text, version bigint, value anyelement, ttl interval = NULL,
+    tags text[] = NULL, namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_cas'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_cas(text, bigint, anyelement, interval, text[], text) IS
+'stores a value if the entry still has the version that cache_entry gave; whether it did';
+
+CREATE FUNCTION cache_cas(
+    key text, version bigint, value "char", ttl interval = NULL,
+    tags text[] = NULL, namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_cas'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_cas(text, bigint, "char", interval, text[], text) IS
+'stores a value if the entry still has the version that cache_entry gave; whether it did';
+
+CREATE FUNCTION cache_incr(
+    key text, delta bigint = 1, initial bigint = 0, ttl interval = NULL,
+    namespace text = 'default')
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgcache_sql_incr'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_incr(text, bigint, bigint, interval, text) IS
+'adds to a cached number, or to initial if there is none; returns the sum';
+
+---- Statistics --------------------------------------------------------------
+
+CREATE FUNCTION cache_stats()
+RETURNS TABLE (
+    hits bigint,
+    misses bigint,
+    puts bigint,
+    stale_puts bigint,
+    dropped_puts bigint,
+    deletes bigint,
+    invalidations_manual bigint,
+    invalidations_tag bigint,
+    invalidations_pattern bigint,
+    invalidations_table bigint,
+    invalidations_file bigint,
+    invalidations_error bigint,
+    loads bigint,
+    load_errors bigint,
+    waits bigint,
+    evictions bigint,
+    expirations bigint,
+    entries bigint,
+    key_bytes bigint,
+    bytes bigint,
+    stored_bytes bigint,
+    memory_used bigint,
+    memory_limit bigint,
+    index_bytes bigint,
+    server_entries bigint,
+    server_key_bytes bigint,
+    server_stored_bytes bigint)
+AS 'MODULE_PATHNAME', 'pgcache_sql_stats'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION cache_stats() IS
+'what the view cache_stats is made of';
+
+CREATE FUNCTION cache_stats_namespaces()
+RETURNS TABLE (
+    hits bigint,
+    misses bigint,
+    puts bigint,
+    stale_puts bigint,
+    dropped_puts bigint,
+    deletes bigint,
+    invalidations_manual bigint,
+    invalidations_tag bigint,
+    invalidations_pattern bigint,
+    invalidations_table bigint,
+    invalidations_file bigint,
+    invalidations_error bigint,
+    loads bigint,
+    load_errors bigint,
+    waits bigint,
+    evictions bigint,
+    expirations bigint,
+    entries bigint,
+    key_bytes bigint,
+    bytes bigint,
+    stored_bytes bigint,
+    namespace text,
+    memory_used bigint,
+    memory_limit bigint)
+AS 'MODULE_PATHNAME', 'pgcache_sql_stats_namespaces'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION cache_stats_namespaces() IS
+'what the view cache_stats_namespaces is made of';
+
+CREATE VIEW cache_stats AS
+SELECT
+    hits,
+    misses,
+    hits::float8 / nullif(hits + misses, 0) AS hit_ratio,
+    puts,
+    stale_puts,
+    dropped_puts,
+    deletes,
+    evictions,
+    expirations,
+    invalidations_manual + invalidations_tag + invalidations_pattern +
+        invalidations_table + invalidations_file + invalidations_error
+        AS invalidations,
+    invalidations_manual,
+    invalidations_tag,
+    invalidations_pattern,
+    invalidations_table,
+    invalidations_file,
+    invalidations_error,
+    loads,
+    load_errors,
+    waits,
+    entries,
+    key_bytes,
+    bytes,
+    stored_bytes,
+    memory_used,
+    memory_limit,
+    index_bytes,
+    (memory_used - server_key_bytes - server_stored_bytes)::float8 /
+        nullif(server_entries, 0) AS overhead_per_entry
+FROM cache_stats();
+COMMENT ON VIEW cache_stats IS
+'what happened in the caches of this database, and the memory of the whole server''s';
+
+CREATE VIEW cache_stats_namespaces AS
+SELECT
+    namespace,
+    hits,
+    misses,
+    hits::float8 / nullif(hits + misses, 0) AS hit_ratio,
+    puts,
+    stale_puts,
+    dropped_puts,
+    deletes,
+    evictions,
+    expirations,
+    invalidations_manual + invalidations_tag + invalidations_pattern +
+        invalidations_table + invalidations_file + invalidations_error
+        AS invalidations,
+    invalidations_manual,
+    invalidations_tag,
+    invalidations_pattern,
+    invalidations_table,
+    invalidations_file,
+    invalidations_error,
+    loads,
+    load_errors,
+    waits,
+    entries,
+    key_bytes,
+    bytes,
+    stored_bytes,
+    memory_used,
+    memory_limit
+FROM cache_stats_namespaces();
+COMMENT ON VIEW cache_stats_namespaces IS
+'what happened in each namespace of this database that the current user may read';
+
+CREATE FUNCTION cache_entries()
+RETURNS TABLE (
+    namespace text,
+    key text,
+    type regtype,
+    bytes bigint,
+    stored_bytes bigint,
+    version bigint,
+    created_at timestamptz,
+    expires_at timestamptz,
+    last_access timestamptz,
+    hits bigint,
+    tags text[],
+    priority int)
+AS 'MODULE_PATHNAME', 'pgcache_sql_entries'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_entries() IS
+'what the view cache_entries is made of';
+
+CREATE VIEW cache_entries AS
+SELECT * FROM cache_entries();
+COMMENT ON VIEW cache_entries IS
+'the entries in this database that the current user may read';
+
+GRANT SELECT ON cache_stats, cache_stats_namespaces, cache_entries TO PUBLIC;
+
+CREATE FUNCTION cache_reset_stats()
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_reset_stats'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_reset_stats() IS
+'sets what is counted for this database back to zero';
+
+REVOKE ALL ON FUNCTION cache_reset_stats() FROM PUBLIC;
+
+---- Maintenance -------------------------------------------------------------
+
+CREATE FUNCTION cache_check()
+RETURNS SETOF text
+AS 'MODULE_PATHNAME', 'pgcache_sql_check'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_check() IS
+'faults found in the shared memory of the cache; no row if it is sound';
+
+REVOKE ALL ON FUNCTION cache_check() FROM PUBLIC;

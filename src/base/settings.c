@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  Definition of the settings; the table is in settings.h.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "base/settings.h"
+
+const struct config_enum_entry pgcache_compression_options[] = {
+	{"none", PGCACHE_COMPRESSION_NONE, false},
+	{"lz4", PGCACHE_COMPRESSION_LZ4, false},
+	{"zstd", PGCACHE_COMPRESSION_ZSTD, false},
+	{NULL, 0, false}
+};
+
+const struct config_enum_entry pgcache_eviction_options[] = {
+	{"lru", PGCACHE_EVICTION_LRU, false},
+	{"s3fifo", PGCACHE_EVICTION_S3FIFO, false},
+	{NULL, 0, false}
+};
+
+#define VARIABLE_BOOL(name, def, ...)	bool pgcache_##name = def;
+#define VARIABLE_INT(name, def, ...)	int pgcache_##name = def;
+#define VARIABLE_REAL(name, def, ...)	double pgcache_##name = def;
+#define VARIABLE_ENUM(name, def, ...)	int pgcache_##name = def;
+
+PGCACHE_SETTINGS(VARIABLE_BOOL, VARIABLE_INT, VARIABLE_REAL, VARIABLE_ENUM)
+
+#define DEFINE_BOOL(name, def, ctx, flags, desc) \
+	DefineCustomBoolVariable("pg_cache." #name, desc, NULL, &pgcache_##name, \
+							 def, ctx, flags, NULL, NULL, NULL);
+#define DEFINE_INT(name, def, lo, hi, ctx, flags, desc) \
+	DefineCustomIntVariable("pg_cache." #name, desc, NULL, &pgcache_##name, \
+							def, lo, hi, ctx, flags, NULL, NULL, NULL);
+#define DEFINE_REAL(name, def, lo, hi, ctx, flags, desc) \
+	DefineCustomRealVariable("pg_cache." #name, desc, NULL, &pgcache_##name, \
+							 def, lo, hi, ctx, flags, NULL, NULL, NULL);
+#define DEFINE_ENUM(name, def, options, ctx, flags, desc) \
+	DefineCustomEnumVariable("pg_cache." #name, desc, NULL, &pgcache_##name, \
+							 def, options, ctx, flags, NULL, NULL, NULL);
+
+void
+pgcache_settings_init(void)
+{
+	PGCACHE_SETTINGS(DEFINE_BOOL, DEFINE_INT, DEFINE_REAL, DEFINE_ENUM)
+	MarkGUCPrefixReserved("pg_cache");
+}
+
+Size
+pgcache_memory_bytes(void)
+{
+	return (Size) pgcache_memory * 1024 * 1024;
+}
+
+Size
+pgcache_memory_limit_bytes(void)
+{
+	if (pgcache_memory_limit < 0 || pgcache_memory_limit > pgcache_memory)
+		return pgcache_memory_bytes();
+	return (Size) pgcache_memory_limit * 1024 * 1024;
+}
+
+Size
+pgcache_max_value_bytes(void)
+{
+	if (pgcache_max_value_size < 0)
+		return pgcache_memory_bytes() / 4;
+	return (Size) pgcache_max_value_size;
+}

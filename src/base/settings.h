@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *	  The server's settings pg_cache.*, one table.
+ *
+ * Every setting is a line of PGCACHE_SETTINGS, sorted by name, and a variable
+ * pgcache_<name>.  A setting exists from the version on that builds what it
+ * does.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PGCACHE_BASE_SETTINGS_H
+#define PGCACHE_BASE_SETTINGS_H
+
+#include "utils/guc.h"
+
+typedef enum PgCacheCompression
+{
+	PGCACHE_COMPRESSION_NONE = 0,
+	PGCACHE_COMPRESSION_LZ4,
+	PGCACHE_COMPRESSION_ZSTD
+} PgCacheCompression;
+
+typedef enum PgCacheEviction
+{
+	PGCACHE_EVICTION_LRU = 0,
+	PGCACHE_EVICTION_S3FIFO
+} PgCacheEviction;
+
+#define PGCACHE_MEMORY_DEFAULT_MB	128
+#define PGCACHE_MEMORY_MIN_MB		1
+#define PGCACHE_MEMORY_MAX_MB		(1024 * 1024)
+
+#define PGCACHE_NAMESPACES_DEFAULT	256
+#define PGCACHE_NAMESPACES_MIN		2
+#define PGCACHE_NAMESPACES_MAX		4096
+
+/* Longest TTL that a setting can hold: 1,000 years in milliseconds. */
+#define PGCACHE_TTL_MAX_MS			(1000.0 * 366 * 86400 * 1000)
+
+/*
+ * BOOL(name, default, context, flags, description)
+ * INT(name, default, min, max, context, flags, description)
+ * REAL(name, default, min, max, context, flags, description)
+ * ENUM(name, default, options, context, flags, description)
+ */
+#define PGCACHE_SETTINGS(BOOL, INT, REAL, ENUM) \
+	ENUM(compression, PGCACHE_COMPRESSION_NONE, pgcache_compression_options, \
+		 PGC_USERSET, 0, \
+		 "Sets the method by which large values are compressed.") \
+	INT(compression_threshold, 2048, 0, INT_MAX, PGC_USERSET, GUC_UNIT_BYTE, \
+		"Sets the size from which on values are compressed.") \
+	REAL(default_ttl, 0, 0, PGCACHE_TTL_MAX_MS, PGC_USERSET, GUC_UNIT_MS, \
+		 "Sets the time to live of entries put without one; 0 means that they do not expire.") \
+	BOOL(enabled, true, PGC_USERSET, 0, \
+		 "Enables the cache; if off, gets miss and puts act as deletes.") \
+	ENUM(eviction, PGCACHE_EVICTION_LRU, pgcache_eviction_options, \
+		 PGC_POSTMASTER, 0, \
+		 "Sets the policy that chooses which entry makes room for another.") \
+	INT(lru_bump, 25, 0, 100, PGC_SUSET, 0, \
+		"Sets after which share of the queue, in percent, an entry that is hit moves to its head; 0 means at every hit.") \
+	INT(max_namespaces, PGCACHE_NAMESPACES_DEFAULT, PGCACHE_NAMESPACES_MIN, \
+		PGCACHE_NAMESPACES_MAX, PGC_POSTMASTER, 0, \
+		"Sets the maximum number of namespaces in use at once, in all databases together.") \
+	REAL(max_ttl, 0, 0, PGCACHE_TTL_MAX_MS, PGC_SUSET, GUC_UNIT_MS, \
+		 "Sets the longest time to live of any entry; 0 means no limit.") \
+	INT(max_value_size, -1, -1, INT_MAX, PGC_SUSET, GUC_UNIT_BYTE, \
+		"Sets the size of the largest value before compression; -1 means a quarter of pg_cache.memory.") \
+	INT(memory, PGCACHE_MEMORY_DEFAULT_MB, PGCACHE_MEMORY_MIN_MB, \
+		PGCACHE_MEMORY_MAX_MB, PGC_POSTMASTER, GUC_UNIT_MB, \
+		"Sets the amount of shared memory for entries and their index.") \
+	INT(memory_limit, -1, -1, PGCACHE_MEMORY_MAX_MB, PGC_SIGHUP, GUC_UNIT_MB, \
+		"Sets how much of pg_cache.memory is used; -1 means all of it.") \
+	BOOL(transactional, true, PGC_USERSET, 0, \
+		 "Makes puts, deletes and invalidations take effect at commit.")
+
+#define PGCACHE_DECLARE_BOOL(name, ...)	extern bool pgcache_##name;
+#define PGCACHE_DECLARE_INT(name, ...)	extern int pgcache_##name;
+#define PGCACHE_DECLARE_REAL(name, ...)	extern double pgcache_##name;
+#define PGCACHE_DECLARE_ENUM(name, ...)	extern int pgcache_##name;
+
+PGCACHE_SETTINGS(PGCACHE_DECLARE_BOOL, PGCACHE_DECLARE_INT,
+				 PGCACHE_DECLARE_REAL, PGCACHE_DECLARE_ENUM)
+
+extern const struct config_enum_entry pgcache_compression_options[];
+extern const struct config_enum_entry pgcache_eviction_options[];
+
+/* Defines all settings and reserves the prefix; called by _PG_init. */
+extern void pgcache_settings_init(void);
+
+/* Bytes that pg_cache.memory and pg_cache.memory_limit now stand for. */
+extern Size pgcache_memory_bytes(void);
+extern Size pgcache_memory_limit_bytes(void);
+
+/* Bytes of the largest value that may be stored, before compression. */
+extern Size pgcache_max_value_bytes(void);
+
+#endif							/* PGCACHE_BASE_SETTINGS_H */

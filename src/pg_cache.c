@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * pg_cache.c
+ *	  Module start: settings, shared memory, hooks.
+ *
+ * src/README.md is the map of the rooms.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "base/settings.h"
+#include "shmem/counters.h"
+#include "shmem/debug_point.h"
+#include "shmem/shmem.h"
+#include "space/space.h"
+#include "space/store_part.h"
+#include "value/value.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	/*
+	 * Without shared memory there is nothing to do; every function says so
+	 * when it is called.
+	 */
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+
+	pgcache_settings_init();
+	pgcache_counters_register();
+	pgcache_store_part_register();
+	pgcache_space_register();
+#ifdef PGCACHE_TEST
+	pgcache_debug_register();
+#endif
+	pgcache_shmem_init();
+	pgcache_value_init();
+	pgcache_space_init();
+}

@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * args.h
+ *	  Arguments that many SQL functions share: checks and conversions.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PGCACHE_SQLAPI_ARGS_H
+#define PGCACHE_SQLAPI_ARGS_H
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "space/space.h"
+#include "space/store_part.h"
+
+/* Raises 22023 for a key of that many bytes. */
+extern void pgcache_args_refuse_key(Size len) pg_attribute_noreturn();
+
+/* Raises 22004; what names the argument. */
+extern void pgcache_args_refuse_null(const char *what) pg_attribute_noreturn();
+
+/* A text argument that must be given, else 22004. */
+extern text *pgcache_args_text(FunctionCallInfo fcinfo, int argno,
+							   const char *what);
+
+/* An argument that this version does not support: 0A000 if it is given. */
+extern void pgcache_args_unsupported(FunctionCallInfo fcinfo, int argno,
+									 const char *what);
+
+/* A TTL in microseconds, 0 where it is NULL; 22023 unless it is positive. */
+extern int64 pgcache_args_ttl(FunctionCallInfo fcinfo, int argno);
+
+/* The type of an argument that is declared as "any" of some kind. */
+extern Oid	pgcache_args_type(FunctionCallInfo fcinfo, int argno);
+
+/*
+ * Packs an array of tags as the store has them, each after a length byte, in
+ * their order and without duplicates.  buf has room for PGCACHE_MAX_TAGS_LEN
+ * bytes; returns the bytes used.  Errors: 22004 for a NULL, 22023 for a tag of
+ * 0 or too many bytes and for too many tags.
+ */
+extern int	pgcache_args_tags(FunctionCallInfo fcinfo, int argno, char *buf,
+							  uint8 *ntags);
+
+/*
+ * The namespace of that name, which the current role may use for need.  It is
+ * valid until user code may run: an output function can call us again.
+ */
+static inline PgCacheSpace *
+pgcache_args_space(text *name, int need)
+{
+	return pgcache_space_use(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name),
+							 GetUserId(), need);
+}
+
+/* Fills key, which then points into the argument.  22023 for a bad length. */
+static inline void
+pgcache_args_key(PgCacheKey *key, uint16 slot, text *arg)
+{
+	Size		len = VARSIZE_ANY_EXHDR(arg);
+
+	if (unlikely(len == 0 || len > PGCACHE_MAX_KEY_LEN))
+		pgcache_args_refuse_key(len);
+	pgcache_store_key(pgcache_store, key, slot, VARDATA_ANY(arg), len);
+}
+
+#endif							/* PGCACHE_SQLAPI_ARGS_H */

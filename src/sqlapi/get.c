@@ -1,0 +1,150 @@
+/*-------------------------------------------------------------------------
+ *
+ * get.c
+ *	  cache_get, cache_get_as, cache_exists, cache_expires_at.
+ *
+ * While pg_cache.enabled is off these see no entry at all, except for
+ * cache_expires_at, which is a look at the cache and not a use of it.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "shmem/shmem.h"
+#include "sqlapi/lookup.h"
+
+PG_FUNCTION_INFO_V1(pgcache_sql_get);
+PG_FUNCTION_INFO_V1(pgcache_sql_get_as);
+PG_FUNCTION_INFO_V1(pgcache_sql_exists);
+PG_FUNCTION_INFO_V1(pgcache_sql_expires_at);
+
+/* Flags of values whose bytes are not those of a text. */
+#define NOT_PLAIN_TEXT \
+	(PGCACHE_ENTRY_NULL | PGCACHE_ENTRY_TYPED | \
+	 PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD)
+
+static void
+note_hit(const PgCacheLookup *lookup, PgCacheRef *ref)
+{
+	pgcache_store_hit(pgcache_store, ref, pgcache_clock_statement());
+	pgcache_lookup_count(lookup, PGCACHE_HITS, 1);
+}
+
+/*
+ * The rare rest of cache_get: NULL, another type, compressed.  Out of line, so
+ * that the common path needs few registers.
+ */
+static pg_noinline Datum
+get_converted(FunctionCallInfo fcinfo, const PgCacheLookup *lookup)
+{
+	PgCacheRef	ref;
+	PgCacheValue value;
+	text	   *result = NULL;
+
+	if (!pgcache_lookup_value(&lookup->key, &ref, &value) ||
+		!(value.isnull || pgcache_value_to_text(&value, &result)))
+	{
+		pgcache_lookup_count(lookup, PGCACHE_MISSES, 1);
+		PG_RETURN_NULL();
+	}
+	note_hit(lookup, &ref);
+	if (value.isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(result);
+}
+
+/*
+ * The hot path.  Whatever is added here is paid by every hit; the bench counts
+ * its instructions.
+ */
+Datum
+pgcache_sql_get(PG_FUNCTION_ARGS)
+{
+	PgCacheLookup lookup;
+	PgCacheRef	ref;
+
+	pgcache_shmem_require();
+	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1),
+						 PGCACHE_READ);
+	while (likely(pgcache_enabled) &&
+		   pgcache_store_find(pgcache_store, &lookup.key, &ref))
+	{
+		text	   *result;
+
+		if (unlikely(ref.meta.flags & NOT_PLAIN_TEXT))
+			return get_converted(fcinfo, &lookup);
+		result = palloc(VARHDRSZ + ref.meta.len);
+		SET_VARSIZE(result, VARHDRSZ + ref.meta.len);
+		if (likely(pgcache_store_copy(pgcache_store, &ref, VARDATA(result))))
+		{
+			note_hit(&lookup, &ref);
+			PG_RETURN_TEXT_P(result);
+		}
+		pfree(result);
+		CHECK_FOR_INTERRUPTS();
+	}
+	pgcache_lookup_count(&lookup, PGCACHE_MISSES, 1);
+	PG_RETURN_NULL();
+}
+
+/* The base argument is there for its type only. */
+Datum
+pgcache_sql_get_as(PG_FUNCTION_ARGS)
+{
+	PgCacheLookup lookup;
+	PgCacheRef	ref;
+	PgCacheValue value;
+	Datum		result = (Datum) 0;
+
+	pgcache_shmem_require();
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(2),
+						 PGCACHE_READ);
+	if (!pgcache_enabled ||
+		!pgcache_lookup_value(&lookup.key, &ref, &value) ||
+		!(value.isnull ||
+		  pgcache_value_to_datum(&value, pgcache_args_type(fcinfo, 1), &result)))
+	{
+		pgcache_lookup_count(&lookup, PGCACHE_MISSES, 1);
+		PG_RETURN_NULL();
+	}
+	note_hit(&lookup, &ref);
+	if (value.isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
+Datum
+pgcache_sql_exists(PG_FUNCTION_ARGS)
+{
+	PgCacheLookup lookup;
+	PgCacheRef	ref;
+
+	pgcache_shmem_require();
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_BOOL(false);
+	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1),
+						 PGCACHE_READ);
+	PG_RETURN_BOOL(pgcache_enabled &&
+				   pgcache_store_find(pgcache_store, &lookup.key, &ref));
+}
+
+Datum
+pgcache_sql_expires_at(PG_FUNCTION_ARGS)
+{
+	PgCacheLookup lookup;
+	PgCacheRef	ref;
+
+	pgcache_shmem_require();
+	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1),
+						 PGCACHE_READ);
+	if (!pgcache_store_find(pgcache_store, &lookup.key, &ref))
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(ref.meta.expires);
+}

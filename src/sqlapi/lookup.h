@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * lookup.h
+ *	  A key in a namespace that the caller may use, and its entry's value.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PGCACHE_SQLAPI_LOOKUP_H
+#define PGCACHE_SQLAPI_LOOKUP_H
+
+#include "sqlapi/args.h"
+#include "value/value.h"
+
+/*
+ * Keeps what is needed of the namespace, because the namespace itself may be
+ * gone once user code ran.
+ */
+typedef struct PgCacheLookup
+{
+	PgCacheKey	key;			/* key.space is the namespace's slot */
+	PgCacheIncarnation incarnation;
+} PgCacheLookup;
+
+static inline void
+pgcache_lookup_begin(PgCacheLookup *lookup, text *key, text *name, int need)
+{
+	PgCacheSpace *space = pgcache_args_space(name, need);
+
+	pgcache_args_key(&lookup->key, space->slot, key);
+	lookup->incarnation = space->incarnation;
+}
+
+static inline void
+pgcache_lookup_count(const PgCacheLookup *lookup, PgCacheCounter counter,
+					 uint64 n)
+{
+	pgcache_count(lookup->key.space, lookup->incarnation, counter, n);
+}
+
+/* Describes a found entry's value, the bytes of which are at data. */
+extern void pgcache_lookup_describe(const PgCacheMeta *meta, const char *data,
+									PgCacheValue *value);
+
+/*
+ * Finds the entry of key and copies its value into palloc'd memory; false where
+ * there is none.  Counts nothing.
+ */
+extern bool pgcache_lookup_value(const PgCacheKey *key, PgCacheRef *ref,
+								 PgCacheValue *value);
+
+/*
+ * As pgcache_lookup_value for the tags, as the store has them: NULL where there
+ * are none.
+ */
+extern bool pgcache_lookup_tags(const PgCacheKey *key, PgCacheRef *ref,
+								char **tags);
+
+#endif							/* PGCACHE_SQLAPI_LOOKUP_H */

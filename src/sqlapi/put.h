@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * put.h
+ *	  What the functions that store have in common.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PGCACHE_SQLAPI_PUT_H
+#define PGCACHE_SQLAPI_PUT_H
+
+#include "sqlapi/args.h"
+#include "sqlapi/ttl.h"
+
+/*
+ * A put being prepared.  Keeps what is needed of the namespace, because
+ * flattening a value can run user code, after which the namespace may be gone.
+ */
+typedef struct PgCachePut
+{
+	PgCacheItem item;			/* item.key.space is the namespace's slot */
+	PgCacheIncarnation incarnation;
+	PgCacheCompression compression;
+	int			threshold;
+	PgCacheTtl	ttl;
+	char		tags[PGCACHE_MAX_TAGS_LEN];
+} PgCachePut;
+
+/*
+ * Begins a put with the arguments of these numbers; tags_arg may be -1 for a
+ * function without tags.  The role must be allowed to write.
+ */
+extern void pgcache_put_begin(PgCachePut *put, FunctionCallInfo fcinfo,
+							  int ttl_arg, int tags_arg, int space_arg);
+
+static inline void
+pgcache_put_key(PgCachePut *put, text *key)
+{
+	pgcache_args_key(&put->item.key, put->item.key.space, key);
+}
+
+/* Flattens the value; allocates in the current memory context. */
+extern void pgcache_put_value(PgCachePut *put, Datum datum, bool isnull,
+							  Oid typid);
+
+/* Stores what was prepared, and counts it.  Sets no TTL: pgcache_ttl_start. */
+extern PgCachePutResult pgcache_put_store(PgCachePut *put, PgCachePutMode mode,
+										  uint64 version);
+
+/* Deletes the entry instead, as a put does while the cache is off. */
+extern bool pgcache_put_delete(const PgCacheKey *key,
+							   PgCacheIncarnation incarnation);
+
+#endif							/* PGCACHE_SQLAPI_PUT_H */

@@ -1,0 +1,385 @@
+/*-------------------------------------------------------------------------
+ *
+ * check.c
+ *	  Verifies every structure of the store.
+ *
+ * Locking: each partition's lock in shared mode while it is walked, which
+ * keeps writers out; faults are noted in memory of our own and reported when
+ * it is released.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "store/store_internal.h"
+
+#define MAX_FAULTS		32
+#define FAULT_LEN		160
+
+/* Sums over what was walked of a partition. */
+typedef struct Check
+{
+	PgCacheStore *store;
+	PgCachePartition *part;
+	int			nfaults;
+	char		faults[MAX_FAULTS][FAULT_LEN];
+
+	int64		used;			/* granules of used blocks */
+	int64		busy_granules;
+	int64		free_blocks;
+	int64		entry_blocks;
+	int64		extent_blocks;
+	int64		entries;		/* by the index */
+	int64		extents;		/* of these */
+	int64		dead;
+	int64		ttl;
+	PgCachePartitionUsage sum;
+} Check;
+
+static void fault(Check *c, const char *format,...) pg_attribute_printf(2, 3);
+
+static void
+fault(Check *c, const char *format,...)
+{
+	va_list		args;
+	int			n;
+
+	if (c->nfaults < MAX_FAULTS)
+	{
+		n = snprintf(c->faults[c->nfaults], FAULT_LEN, "partition %d: ",
+					 c->part->number);
+		va_start(args, format);
+		vsnprintf(c->faults[c->nfaults] + n, FAULT_LEN - n, format, args);
+		va_end(args);
+	}
+	c->nfaults++;
+}
+
+/* ---- heap -------------------------------------------------------------------- */
+
+static void
+check_region(Check *c, uint32 number)
+{
+	PgCacheStore *store = c->store;
+	PgCacheRegion *region = &store->regions[number];
+	PgCacheOffset offset = region_start(store, number);
+	PgCacheOffset end = offset + store->region_granules - 1;
+	bool		prev_free = false;
+	uint32		used = 0;
+	uint32		busy = 0;
+
+	if (region->kind != REGION_HEAP || region->owner != c->part->number)
+		fault(c, "region %u is of kind %d and owner %d", number, region->kind, region->owner);
+	while (offset < end)
+	{
+		uint32		word = *(uint32 *) at(store, offset);
+		uint32		size = BLOCK_SIZE(word);
+
+		if (size == 0 || offset + size > end)
+		{
+			fault(c, "block %u has size %u", offset, size);
+			return;
+		}
+		if (((word & BLOCK_PREV_FREE) != 0) != prev_free)
+			fault(c, "block %u is wrong about the block before it", offset);
+		if ((word & BLOCK_FREE) && prev_free)
+			fault(c, "free blocks meet at %u", offset);
+		prev_free = (word & BLOCK_FREE) != 0;
+		if (prev_free)
+		{
+			c->free_blocks++;
+			if (((uint32 *) at(store, offset + size))[-1] != size)
+				fault(c, "free block %u has no size at its end", offset);
+		}
+		else
+		{
+			used += size;
+			if (BLOCK_KIND(word) == BLOCK_ENTRY)
+				c->entry_blocks++;
+			else if (BLOCK_KIND(word) == BLOCK_EXTENT)
+				c->extent_blocks++;
+			else
+				busy++;
+		}
+		offset += size;
+	}
+	if (BLOCK_KIND(*(uint32 *) at(store, end)) != BLOCK_END)
+		fault(c, "region %u has no end mark", number);
+	if (used != region->used || busy != region->busy)
+		fault(c, "region %u has %u granules in use and %u busy blocks, not %u and %u",
+			  number, used, busy, region->used, region->busy);
+	c->used += used;
+}
+
+static void
+check_heap(Check *c)
+{
+	PgCacheStore *store = c->store;
+	PgCacheHeap *heap = &c->part->heap;
+	uint32		nregions = 0;
+	int64		listed = 0;
+
+	for (uint32 number = c->part->heap_regions; number != NO_REGION;
+		 number = store->regions[number].next)
+	{
+		check_region(c, number);
+		if (++nregions > store->nregions)
+		{
+			fault(c, "the list of regions is circular");
+			return;
+		}
+	}
+	if (nregions != c->part->nheap_regions)
+		fault(c, "there are %u heap regions, not %u", nregions, c->part->nheap_regions);
+	if (c->used != heap->used)
+		fault(c, "%lld granules are in use, not %lld",
+			  (long long) c->used, (long long) heap->used);
+
+	for (int fl = 0; fl < HEAP_FL; fl++)
+	{
+		for (int sl = 0; sl < HEAP_SL; sl++)
+		{
+			PgCacheOffset before = 0;
+			bool		marked = (heap->fl_bitmap & (1U << fl)) != 0 &&
+				(heap->sl_bitmap[fl] & (1U << sl)) != 0;
+
+			if (marked != (heap->head[fl][sl] != 0))
+				fault(c, "the map of free list %d.%d is wrong", fl, sl);
+			for (PgCacheOffset offset = heap->head[fl][sl]; offset != 0;)
+			{
+				FreeBlock  *block = at(store, offset);
+
+				if (!(block->block & BLOCK_FREE) || block->prev != before ||
+					++listed > c->free_blocks)
+				{
+					fault(c, "free list %d.%d is broken at %u", fl, sl, offset);
+					return;
+				}
+				before = offset;
+				offset = block->next;
+			}
+		}
+	}
+	if (listed != c->free_blocks)
+		fault(c, "%lld free blocks are listed, but there are %lld",
+			  (long long) listed, (long long) c->free_blocks);
+}
+
+/* ---- index and entries --------------------------------------------------------- */
+
+static void
+check_extents(Check *c, PgCacheOffset offset, const PgCacheEntry *entry,
+			  const EntryFields *fields)
+{
+	PgCacheOffset before = offset;
+	uint32		rest = entry->len - fields->inline_len;
+	PgCacheOffset next;
+
+	for (next = fields->chain; next != 0 && rest > 0;)
+	{
+		PgCacheExtent *extent = at(c->store, next);
+
+		if (extent->prev != before || extent->owner != offset ||
+			BLOCK_KIND(extent->block) != BLOCK_EXTENT || extent->len > rest)
+		{
+			fault(c, "extent %u of entry %u is broken", next, offset);
+			return;
+		}
+		c->extents++;
+		rest -= extent->len;
+		before = next;
+		next = extent->next;
+	}
+	if (next != 0 || rest != 0)
+		fault(c, "the extents of entry %u do not add up", offset);
+}
+
+static void
+check_entry(Check *c, PgCacheBucket *first, PgCacheBucket *bucket, int i)
+{
+	PgCacheStore *store = c->store;
+	PgCacheOffset offset = bucket->location[i];
+	PgCacheEntry *entry;
+	EntryFields fields;
+	uint64		hash;
+
+	c->entries++;
+	if (offset < FIRST_OFFSET(store) || offset >= store->end ||
+		store->regions[region_of(store, offset)].kind != REGION_HEAP)
+	{
+		fault(c, "slot points to %u, which is no heap", offset);
+		return;
+	}
+	entry = at(store, offset);
+	if ((entry->block & BLOCK_FREE) || BLOCK_KIND(entry->block) != BLOCK_ENTRY ||
+		entry->key_len == 0 || entry->key_len > PGCACHE_MAX_KEY_LEN ||
+		entry->space >= store->max_spaces || entry->class >= c->part->nclasses)
+	{
+		fault(c, "entry %u is broken", offset);
+		return;
+	}
+	hash = pgcache_entry_hash(store, entry);
+	if (bucket->tag[i] != HASH_TAG(hash) ||
+		partition_of(store, hash) != c->part ||
+		bucket_for(store, c->part,
+				   TABLE_BUCKETS(pg_atomic_read_u64(&c->part->table)),
+				   (uint32) hash) != first)
+		fault(c, "entry %u is in the wrong place of the index", offset);
+
+	pgcache_entry_fields(entry, &fields);
+	if (entry->flags & ENTRY_CHAINED)
+		check_extents(c, offset, entry, &fields);
+	if (((entry->flags & PGCACHE_ENTRY_TTL) != 0) != (bucket->expiry[i] != 0))
+		fault(c, "entry %u and its slot disagree on a TTL", offset);
+	if (entry->flags & PGCACHE_ENTRY_TTL)
+	{
+		c->ttl++;
+		if (fields.expires < c->part->next_expiry)
+			fault(c, "entry %u expires before the earliest expiry", offset);
+	}
+	if (entry->seq < usage_of(store, entry->space, c->part)->clear_seq)
+		c->dead++;
+	else
+		pgcache_usage_account(store, &c->sum, entry, 1);
+}
+
+static void
+check_index(Check *c)
+{
+	uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&c->part->table));
+	uint32		overflow = 0;
+
+	for (uint32 n = 0; n < nbuckets; n++)
+	{
+		PgCacheBucket *first = bucket_for(c->store, c->part, nbuckets, n);
+
+		if (pg_atomic_read_u32(&first->version) & 1)
+			fault(c, "bucket %u was left in the middle of a change", n);
+		for (PgCacheBucket *bucket = first; bucket;)
+		{
+			int			i = 0;
+
+			for (; i < BUCKET_SLOTS && bucket->location[i] != 0; i++)
+				check_entry(c, first, bucket, i);
+			if (bucket->next && i < BUCKET_SLOTS)
+				fault(c, "a bucket of chain %u is not full", n);
+			if (bucket != first && i == 0)
+				fault(c, "an overflow bucket of chain %u is empty", n);
+			for (; i < BUCKET_SLOTS; i++)
+				if (bucket->location[i] != 0)
+					fault(c, "a slot of chain %u lies behind a free one", n);
+			if (!bucket->next)
+				break;
+			overflow++;
+			bucket = at(c->store, bucket->next);
+		}
+	}
+	if (overflow != c->part->overflow_used)
+		fault(c, "%u overflow buckets are in use, not %u", overflow, c->part->overflow_used);
+	if (c->entries != c->part->nentries)
+		fault(c, "the index has %lld entries, not %u", (long long) c->entries, c->part->nentries);
+	if (c->entries != c->entry_blocks || c->extents != c->extent_blocks)
+		fault(c, "the index reaches %lld entries and %lld extents, but the heap has %lld and %lld",
+			  (long long) c->entries, (long long) c->extents,
+			  (long long) c->entry_blocks, (long long) c->extent_blocks);
+}
+
+/* ---- queues and accounts -------------------------------------------------------- */
+
+static void
+check_queues(Check *c)
+{
+	PgCacheStore *store = c->store;
+	int64		total = 0;
+
+	for (int i = 0; i < c->part->nclasses; i++)
+	{
+		for (int q = QUEUE_SMALL; q <= QUEUE_MAIN; q++)
+		{
+			PgCacheQueue *queue = &c->part->classes[i].queue[q];
+			PgCacheOffset before = 0;
+			PgCacheOffset offset = queue->head;
+			uint32		count = 0;
+			uint64		granules = 0;
+
+			while (offset != 0 && count <= queue->count)
+			{
+				PgCacheEntry *entry = at(store, offset);
+
+				if (entry->prev != before || entry->class != i ||
+					queue_of(c->part, entry) != queue)
+				{
+					fault(c, "queue %d.%d is broken at %u", i, q, offset);
+					break;
+				}
+				count++;
+				granules += entry_granules(store, entry);
+				before = offset;
+				offset = entry->next;
+			}
+			if (count != queue->count || granules != queue->granules ||
+				queue->tail != before)
+				fault(c, "queue %d.%d has %u entries, not %u", i, q, count, queue->count);
+			total += count;
+		}
+	}
+	if (total != c->part->nentries)
+		fault(c, "%lld entries are in queues, not %u", (long long) total, c->part->nentries);
+}
+
+static void
+check_accounts(Check *c)
+{
+	PgCachePartitionUsage sum;
+
+	memset(&sum, 0, sizeof(sum));
+	for (int i = 0; i < c->store->max_spaces; i++)
+	{
+		PgCachePartitionUsage *u = usage_of(c->store, i, c->part);
+
+		sum.entries += u->entries;
+		sum.key_bytes += u->key_bytes;
+		sum.bytes += u->bytes;
+		sum.stored_bytes += u->stored_bytes;
+		sum.memory += u->memory;
+	}
+	if (sum.entries != c->sum.entries || sum.key_bytes != c->sum.key_bytes ||
+		sum.bytes != c->sum.bytes || sum.stored_bytes != c->sum.stored_bytes ||
+		sum.memory != c->sum.memory)
+		fault(c, "accounts say %lld entries of %lld bytes, but there are %lld of %lld",
+			  (long long) sum.entries, (long long) sum.memory,
+			  (long long) c->sum.entries, (long long) c->sum.memory);
+	if (c->dead != c->part->ndead)
+		fault(c, "%lld entries are dead, not %lld",
+			  (long long) c->dead, (long long) c->part->ndead);
+	if (c->ttl != c->part->nttl)
+		fault(c, "%lld entries have a TTL, not %lld",
+			  (long long) c->ttl, (long long) c->part->nttl);
+}
+
+int
+pgcache_store_check(PgCacheStore *store,
+					void (*report) (void *arg, const char *fault), void *arg)
+{
+	static Check c;				/* too large for a stack */
+	int			nfaults = 0;
+
+	for (int i = 0; i < store->nparts; i++)
+	{
+		memset(&c, 0, sizeof(c));
+		c.store = store;
+		c.part = &store->parts[i];
+		LWLockAcquire(lock_of(store, c.part), LW_SHARED);
+		check_heap(&c);
+		check_index(&c);
+		check_queues(&c);
+		check_accounts(&c);
+		LWLockRelease(lock_of(store, c.part));
+		for (int f = 0; f < Min(c.nfaults, MAX_FAULTS); f++)
+			report(arg, c.faults[f]);
+		nfaults += c.nfaults;
+	}
+	return nfaults;
+}

@@ -1,0 +1,236 @@
+/*-------------------------------------------------------------------------
+ *
+ * expiry.c
+ *	  Removing what has expired, and what was cleared.
+ *
+ * Buckets hold a coarse expiry of 16 bits, so that expired entries are found
+ * by reading the index alone, front to back, without a timer wheel or links in
+ * entries: the second of the expiry on a clock that turns once in 65,533
+ * seconds.  An expiry of more than half a turn ahead is "far", and is given
+ * its second when it has come nearer.  After a pause of nearly half a turn the
+ * codes say nothing, and entries are asked.  A partition knows a time before
+ * which nothing in it expires, so that most sweeps end at once.
+ *
+ * Locking: the partition's lock, held exclusively.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "store/store_internal.h"
+
+#define EXPIRY_NONE		0
+#define EXPIRY_FAR		PG_UINT16_MAX
+#define EXPIRY_TURN		65533	/* codes 1 to 65,533 */
+#define EXPIRY_HORIZON	32000	/* seconds; more than this ahead is far */
+#define FAR_INTERVAL	8000	/* seconds between looks at far ones */
+
+/* Seconds since the store was made; may be negative, and more than 32 bits. */
+static int64
+store_second(const PgCacheStore *store, TimestampTz t)
+{
+	int64		usec = t - store->shared->epoch;
+
+	return usec >= 0 ? usec / USECS_PER_SEC : -((-usec + USECS_PER_SEC - 1) / USECS_PER_SEC);
+}
+
+static uint16
+code_of(int64 second)
+{
+	int64		turned = second % EXPIRY_TURN;
+
+	return (uint16) (1 + (turned < 0 ? turned + EXPIRY_TURN : turned));
+}
+
+uint16
+pgcache_expiry_code(const PgCacheStore *store, TimestampTz expires, TimestampTz now)
+{
+	int64		second;
+
+	if (expires == DT_NOEND)
+		return EXPIRY_NONE;
+	second = store_second(store, expires);
+	if (second - store_second(store, now) > EXPIRY_HORIZON)
+		return EXPIRY_FAR;
+	return code_of(second);
+}
+
+/* State of a sweep. */
+typedef struct Sweep
+{
+	TimestampTz now;
+	int64		second;			/* of now */
+	bool		look_at_far;
+	bool		look_at_all;
+	TimestampTz next;			/* nothing that is left expires before */
+} Sweep;
+
+/*
+ * Whether an entry with that code may have expired.  If not, notes when it may
+ * at the earliest.
+ */
+static bool
+may_have_expired(const PgCacheStore *store, Sweep *sweep, uint16 code)
+{
+	int			ahead;
+	TimestampTz earliest;
+
+	if (sweep->look_at_all)
+		return true;
+	if (code == EXPIRY_FAR)
+	{
+		if (sweep->look_at_far)
+			return true;
+		ahead = FAR_INTERVAL;
+	}
+	else
+	{
+		ahead = (code - code_of(sweep->second) + EXPIRY_TURN) % EXPIRY_TURN;
+		if (ahead == 0 || ahead > EXPIRY_TURN / 2)
+			return true;
+	}
+	earliest = store->shared->epoch + (sweep->second + ahead) * USECS_PER_SEC;
+	sweep->next = Min(sweep->next, earliest);
+	return false;
+}
+
+/* Removes what has expired of a chain. */
+static int64
+sweep_chain(PgCacheStore *store, PgCachePartition *part, Sweep *sweep,
+			PgCacheBucket *first)
+{
+	PgCacheSlot slot = {.first = first, .bucket = first};
+	int64		removed = 0;
+
+	while (slot.bucket)
+	{
+		PgCacheOffset next = slot.bucket->next;
+
+		for (slot.slot = 0; slot.slot < BUCKET_SLOTS;)
+		{
+			PgCacheOffset offset = slot.bucket->location[slot.slot];
+			uint16		code = slot.bucket->expiry[slot.slot];
+			EntryFields fields;
+
+			if (offset == 0)
+				break;
+			if (code == EXPIRY_NONE || !may_have_expired(store, sweep, code))
+			{
+				slot.slot++;
+				continue;
+			}
+			pgcache_entry_fields(at(store, offset), &fields);
+			if (fields.expires > sweep->now)
+			{
+				sweep->next = Min(sweep->next, fields.expires);
+				slot.bucket->expiry[slot.slot] =
+					pgcache_expiry_code(store, fields.expires, sweep->now);
+				slot.slot++;
+				continue;
+			}
+
+			/*
+			 * The chain's last slot takes this one's place, and a bucket that
+			 * empties goes: begin the chain again rather than reason about
+			 * where we are.
+			 */
+			pgcache_entry_remove(store, part, offset, &slot, CAUSE_EXPIRED);
+			removed++;
+			slot.bucket = first;
+			slot.slot = 0;
+			next = first->next;
+		}
+		slot.bucket = next ? at(store, next) : NULL;
+	}
+	return removed;
+}
+
+int64
+pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part, TimestampTz now)
+{
+	Sweep		sweep = {.now = now, .next = DT_NOEND};
+	uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
+	int64		removed = 0;
+
+	if (part->nttl == 0 || now < part->next_expiry)
+		return 0;
+	sweep.second = store_second(store, now);
+	sweep.look_at_far = sweep.second - part->far_checked >= FAR_INTERVAL;
+	sweep.look_at_all = sweep.second - part->swept >= EXPIRY_HORIZON;
+	for (uint32 n = 0; n < nbuckets; n++)
+		removed += sweep_chain(store, part, &sweep,
+							   bucket_for(store, part, nbuckets, n));
+	if (sweep.look_at_far)
+		part->far_checked = sweep.second;
+	part->swept = sweep.second;
+	part->next_expiry = sweep.next;
+	return removed;
+}
+
+/* Removes the first dead entry of a chain; false if there is none. */
+static bool
+remove_dead(PgCacheStore *store, PgCachePartition *part, PgCacheBucket *first)
+{
+	PgCacheSlot slot = {.first = first, .bucket = first};
+
+	while (slot.bucket)
+	{
+		for (slot.slot = 0; slot.slot < BUCKET_SLOTS; slot.slot++)
+		{
+			PgCacheOffset offset = slot.bucket->location[slot.slot];
+
+			if (offset == 0)
+				return false;
+			if (entry_is_dead(store, at(store, offset)))
+			{
+				pgcache_entry_remove(store, part, offset, &slot, CAUSE_DELETED);
+				return true;
+			}
+		}
+		slot.bucket = slot.bucket->next ? at(store, slot.bucket->next) : NULL;
+	}
+	return false;
+}
+
+int64
+pgcache_dead_sweep(PgCacheStore *store, PgCachePartition *part, uint32 nlooks)
+{
+	uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
+	int64		removed = 0;
+
+	nlooks = Min(nlooks, nbuckets);
+	for (uint32 i = 0; i < nlooks && part->ndead > 0; i++)
+	{
+		PgCacheBucket *first;
+
+		if (part->sweep_hand >= nbuckets)
+			part->sweep_hand = 0;
+		first = bucket_for(store, part, nbuckets, part->sweep_hand);
+		while (remove_dead(store, part, first))
+			removed++;
+		if (removed > 0)
+			break;
+		part->sweep_hand++;
+	}
+	return removed;
+}
+
+int64
+pgcache_store_sweep(PgCacheStore *store, int partition)
+{
+	PgCachePartition *part = &store->parts[partition];
+	TimestampTz now = store->now();
+	int64		removed;
+	int64		n;
+
+	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+	pgcache_usage_refresh_all(store, part);
+	removed = pgcache_expiry_sweep(store, part, now);
+	while ((n = pgcache_dead_sweep(store, part, PG_UINT32_MAX)) > 0)
+		removed += n;
+	pgcache_index_adjust(store, part);
+	LWLockRelease(lock_of(store, part));
+	return removed;
+}

@@ -1,0 +1,491 @@
+/*-------------------------------------------------------------------------
+ *
+ * index.c
+ *	  The index of a partition: linear hashing over cache-line buckets.
+ *
+ * Buckets lie in segments of a region each, found through the partition's
+ * directory.  The table grows by a bucket at a time as entries come, and
+ * shrinks likewise (Litwin: "Linear hashing: a new tool for file and table
+ * addressing", VLDB 1980), so that the index costs 16 to 20 bytes an entry
+ * whatever the size of the values.  A bucket that is full goes on in overflow
+ * buckets; these come from regions of their own, so that every bucket is one
+ * cache line.
+ *
+ * Locking: the partition's lock, held exclusively, for everything here but
+ * bucket_for().  What readers see without it: a chain's contents change only
+ * between begin_change and end_change of its first bucket; a bucket comes into
+ * use, or goes out of it, by a store to part->table; and table's version is
+ * raised before a segment's memory serves for anything else.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "store/store_internal.h"
+
+/* Buckets that one call splits or merges at the most. */
+#define ADJUST_STEPS	2
+
+static inline PgCacheOffset *
+directory_of(const PgCacheStore *store, const PgCachePartition *part)
+{
+	return store->directory + (Size) part->number * store->max_segments;
+}
+
+static inline uint32
+buckets_per_region(const PgCacheStore *store)
+{
+	return 1U << store->seg_shift;
+}
+
+static void
+write_table(PgCachePartition *part, uint32 version, uint32 nbuckets)
+{
+	pg_write_barrier();
+	pg_atomic_write_u64(&part->table, ((uint64) version << 32) | nbuckets);
+	pg_write_barrier();
+}
+
+void
+pgcache_index_create(PgCacheStore *store, PgCachePartition *part)
+{
+	uint32		region = pgcache_pool_take(store, part, REGION_INDEX);
+
+	Assert(region != NO_REGION);
+	directory_of(store, part)[0] = region_start(store, region);
+	memset(at(store, region_start(store, region)), 0, MIN_BUCKETS * BUCKET_BYTES);
+	pg_atomic_init_u64(&part->table, MIN_BUCKETS);
+}
+
+/* ---- slots ---------------------------------------------------------------- */
+
+static void
+copy_slot(PgCacheBucket *to, int i, const PgCacheBucket *from, int j)
+{
+	to->tag[i] = from->tag[j];
+	to->location[i] = from->location[j];
+	to->expiry[i] = from->expiry[j];
+	to->hits[i] = from->hits[j];
+	to->freq = (to->freq & ~(3 << (2 * i))) |
+		(((from->freq >> (2 * j)) & 3) << (2 * i));
+}
+
+static void
+reset_use(PgCacheBucket *bucket, int i)
+{
+	bucket->hits[i] = 0;
+	bucket->freq &= ~(3 << (2 * i));
+}
+
+static PgCacheBucket *
+next_bucket(const PgCacheStore *store, const PgCacheBucket *bucket)
+{
+	return bucket->next ? (PgCacheBucket *) at(store, bucket->next) : NULL;
+}
+
+/* Number of used slots; they come first. */
+static int
+count_slots(const PgCacheBucket *bucket)
+{
+	int			n = 0;
+
+	while (n < BUCKET_SLOTS && bucket->location[n] != 0)
+		n++;
+	return n;
+}
+
+static PgCacheBucket *
+first_bucket(const PgCacheStore *store, const PgCachePartition *part, uint64 hash)
+{
+	uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&unconstify(PgCachePartition *, part)->table));
+
+	return bucket_for(store, part, nbuckets, (uint32) hash);
+}
+
+bool
+pgcache_index_find(PgCacheStore *store, PgCachePartition *part,
+				   const PgCacheKey *key, PgCacheSlot *slot)
+{
+	uint16		tag = HASH_TAG(key->hash);
+
+	slot->first = first_bucket(store, part, key->hash);
+	for (slot->bucket = slot->first; slot->bucket;
+		 slot->bucket = next_bucket(store, slot->bucket))
+	{
+		for (slot->slot = 0; slot->slot < BUCKET_SLOTS; slot->slot++)
+		{
+			const PgCacheEntry *entry;
+
+			if (slot->bucket->location[slot->slot] == 0)
+				return false;
+			if (slot->bucket->tag[slot->slot] != tag)
+				continue;
+			entry = at(store, slot->bucket->location[slot->slot]);
+			if (entry->key_len == key->len && entry->space == key->space &&
+				memcmp(entry->key, key->data, key->len) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+void
+pgcache_index_locate(PgCacheStore *store, PgCachePartition *part,
+					 PgCacheOffset entry, uint64 hash, PgCacheSlot *slot)
+{
+	slot->first = first_bucket(store, part, hash);
+	for (slot->bucket = slot->first; slot->bucket;
+		 slot->bucket = next_bucket(store, slot->bucket))
+	{
+		for (slot->slot = 0; slot->slot < BUCKET_SLOTS; slot->slot++)
+			if (slot->bucket->location[slot->slot] == entry)
+				return;
+	}
+	elog(PANIC, "pg_cache: entry at %u is not in the index of partition %d",
+		 entry, part->number);
+}
+
+/* ---- overflow buckets ------------------------------------------------------ */
+
+/* A new, empty overflow bucket, or 0. */
+static PgCacheOffset
+alloc_overflow(PgCacheStore *store, PgCachePartition *part)
+{
+	PgCacheOffset offset = part->overflow_free;
+
+	if (offset != 0)
+		part->overflow_free = ((PgCacheBucket *) at(store, offset))->next;
+	else
+	{
+		if (part->overflow_fresh == 0)
+		{
+			if (pgcache_pool_take(store, part, REGION_OVERFLOW) == NO_REGION &&
+				(!pgcache_evacuate_region(store, part) ||
+				 pgcache_pool_take(store, part, REGION_OVERFLOW) == NO_REGION))
+				return 0;
+			part->overflow_fresh = buckets_per_region(store);
+		}
+		part->overflow_fresh--;
+		offset = region_start(store, part->overflow_regions) +
+			part->overflow_fresh * (BUCKET_BYTES >> store->shift);
+	}
+	part->overflow_used++;
+	memset(at(store, offset), 0, BUCKET_BYTES);
+	return offset;
+}
+
+/* Frees an overflow bucket, and with the last of them all their regions. */
+static void
+free_overflow(PgCacheStore *store, PgCachePartition *part, PgCacheOffset offset)
+{
+	((PgCacheBucket *) at(store, offset))->next = part->overflow_free;
+	part->overflow_free = offset;
+	if (--part->overflow_used > 0)
+		return;
+	part->overflow_free = 0;
+	part->overflow_fresh = 0;
+	while (part->overflow_regions != NO_REGION)
+		pgcache_pool_give(store, part, part->overflow_regions);
+}
+
+/* ---- changing a chain ------------------------------------------------------ */
+
+/* The first free slot of a chain; slot BUCKET_SLOTS if its last bucket is full. */
+static void
+last_slot(const PgCacheStore *store, PgCacheBucket *first, PgCacheSlot *slot)
+{
+	slot->first = first;
+	slot->bucket = first;
+	while (slot->bucket->next)
+		slot->bucket = next_bucket(store, slot->bucket);
+	slot->slot = count_slots(slot->bucket);
+}
+
+bool
+pgcache_index_reserve(PgCacheStore *store, PgCachePartition *part, uint64 hash)
+{
+	PgCacheBucket *first = first_bucket(store, part, hash);
+	PgCacheSlot slot;
+	PgCacheOffset overflow;
+
+	last_slot(store, first, &slot);
+	if (slot.slot < BUCKET_SLOTS)
+		return true;
+	overflow = alloc_overflow(store, part);
+	if (overflow == 0)
+		return false;
+	/* Making room may have emptied slots, even whole buckets, of this chain. */
+	last_slot(store, first, &slot);
+	if (slot.slot < BUCKET_SLOTS)
+		free_overflow(store, part, overflow);
+	else
+	{
+		begin_change(first);
+		slot.bucket->next = overflow;
+		end_change(first);
+	}
+	return true;
+}
+
+void
+pgcache_index_insert(PgCacheStore *store, PgCachePartition *part,
+					 PgCacheOffset entry, uint64 hash, uint16 expiry)
+{
+	PgCacheSlot slot;
+
+	last_slot(store, first_bucket(store, part, hash), &slot);
+	Assert(slot.slot < BUCKET_SLOTS);
+	begin_change(slot.first);
+	slot.bucket->tag[slot.slot] = HASH_TAG(hash);
+	slot.bucket->expiry[slot.slot] = expiry;
+	reset_use(slot.bucket, slot.slot);
+	slot.bucket->location[slot.slot] = entry;
+	end_change(slot.first);
+	part->nentries++;
+}
+
+/*
+ * Takes a slot out of its chain: the chain's last slot moves into its place,
+ * and a bucket that this empties is freed.  Between begin_change and
+ * end_change; returns the bucket to free, or 0.
+ */
+static PgCacheOffset
+drop_slot(PgCacheStore *store, PgCacheBucket *first, PgCacheBucket *bucket, int i)
+{
+	PgCacheBucket *before = NULL;
+	PgCacheBucket *last = first;
+	int			n;
+	PgCacheOffset emptied = 0;
+
+	while (last->next)
+	{
+		before = last;
+		last = next_bucket(store, last);
+	}
+	n = count_slots(last) - 1;
+	Assert(n >= 0);
+	copy_slot(bucket, i, last, n);
+	last->location[n] = 0;
+	last->tag[n] = 0;
+	last->expiry[n] = 0;
+	if (n == 0 && before)
+	{
+		emptied = before->next;
+		before->next = 0;
+	}
+	return emptied;
+}
+
+void
+pgcache_index_remove(PgCacheStore *store, PgCachePartition *part,
+					 const PgCacheSlot *slot)
+{
+	PgCacheOffset emptied;
+
+	begin_change(slot->first);
+	emptied = drop_slot(store, slot->first, slot->bucket, slot->slot);
+	end_change(slot->first);
+	if (emptied)
+		free_overflow(store, part, emptied);
+	part->nentries--;
+}
+
+void
+pgcache_index_replace(PgCacheStore *store, PgCachePartition *part,
+					  const PgCacheSlot *slot, PgCacheOffset entry,
+					  uint16 expiry, bool keep_hits)
+{
+	begin_change(slot->first);
+	slot->bucket->location[slot->slot] = entry;
+	slot->bucket->expiry[slot->slot] = expiry;
+	if (!keep_hits)
+		reset_use(slot->bucket, slot->slot);
+	end_change(slot->first);
+}
+
+/* ---- growing and shrinking -------------------------------------------------- */
+
+/* The bucket from which bucket n splits off. */
+static uint32
+parent_of(uint32 n)
+{
+	return n & ~(1U << pg_leftmost_one_pos32(n));
+}
+
+static PgCacheBucket *
+bucket_number(PgCacheStore *store, PgCachePartition *part, uint32 n)
+{
+	return (PgCacheBucket *)
+		((char *) at(store, directory_of(store, part)[n >> store->seg_shift]) +
+		 (Size) (n & (buckets_per_region(store) - 1)) * BUCKET_BYTES);
+}
+
+/* Memory for the segment that starts with bucket n; false if there is none. */
+static bool
+add_segment(PgCacheStore *store, PgCachePartition *part, uint32 n)
+{
+	uint32		segment = n >> store->seg_shift;
+	uint32		region;
+
+	if (segment >= store->max_segments)
+		return false;
+	region = pgcache_pool_take(store, part, REGION_INDEX);
+	if (region == NO_REGION && pgcache_evacuate_region(store, part))
+		region = pgcache_pool_take(store, part, REGION_INDEX);
+	if (region == NO_REGION)
+		return false;
+	directory_of(store, part)[segment] = region_start(store, region);
+	return true;
+}
+
+/*
+ * Moves to the new bucket what belongs there.  The new bucket is not reachable
+ * yet, but its chain may need overflow buckets, which are reserved as it
+ * grows; if one is not to be had, the rest stays, and must not: so the split
+ * is undone.
+ */
+static bool
+split(PgCacheStore *store, PgCachePartition *part)
+{
+	uint64		table = pg_atomic_read_u64(&part->table);
+	uint32		n = TABLE_BUCKETS(table);
+	uint32		bit = 1U << pg_leftmost_one_pos32(n);
+	PgCacheBucket *from;
+	PgCacheBucket *to;
+	PgCacheBucket *bucket;
+	PgCacheSlot slot;
+	int			moving = 0;
+
+	if ((n & (buckets_per_region(store) - 1)) == 0 && !add_segment(store, part, n))
+		return false;
+	from = bucket_number(store, part, parent_of(n));
+	to = bucket_number(store, part, n);
+	memset(to, 0, BUCKET_BYTES);
+
+	for (bucket = from; bucket; bucket = next_bucket(store, bucket))
+		for (int i = 0; i < count_slots(bucket); i++)
+			if (pgcache_entry_hash(store, at(store, bucket->location[i])) & bit)
+				moving++;
+	if (moving > BUCKET_SLOTS)
+	{
+		/* Rare: link overflow buckets for all of them beforehand. */
+		PgCacheBucket *last = to;
+
+		for (int i = BUCKET_SLOTS; i < moving; i += BUCKET_SLOTS)
+		{
+			PgCacheOffset overflow = 0;
+
+			if (part->overflow_free != 0 || part->overflow_fresh > 0)
+				overflow = alloc_overflow(store, part);
+			if (overflow == 0)
+			{
+				while (to->next)
+				{
+					overflow = to->next;
+					to->next = next_bucket(store, to)->next;
+					free_overflow(store, part, overflow);
+				}
+				return false;
+			}
+			last->next = overflow;
+			last = at(store, overflow);
+		}
+	}
+
+	begin_change(from);
+	slot.first = slot.bucket = to;
+	slot.slot = 0;
+	for (bucket = from; bucket;)
+	{
+		PgCacheBucket *next = next_bucket(store, bucket);
+
+		for (int i = 0; i < count_slots(bucket);)
+		{
+			PgCacheOffset emptied;
+
+			if (!(pgcache_entry_hash(store, at(store, bucket->location[i])) & bit))
+			{
+				i++;
+				continue;
+			}
+			if (slot.slot == BUCKET_SLOTS)
+			{
+				slot.bucket = next_bucket(store, slot.bucket);
+				slot.slot = 0;
+			}
+			copy_slot(slot.bucket, slot.slot++, bucket, i);
+			emptied = drop_slot(store, from, bucket, i);
+			if (emptied)
+			{
+				if (next && emptied == offset_of(store, next))
+					next = NULL;
+				free_overflow(store, part, emptied);
+				if (emptied == offset_of(store, bucket))
+					break;
+			}
+		}
+		bucket = next;
+	}
+	end_change(from);
+	write_table(part, TABLE_VERSION(table), n + 1);
+	return true;
+}
+
+/* Moves the last bucket's entries to its parent, if they fit there. */
+static bool
+merge(PgCacheStore *store, PgCachePartition *part)
+{
+	uint64		table = pg_atomic_read_u64(&part->table);
+	uint32		n = TABLE_BUCKETS(table) - 1;
+	PgCacheBucket *from = bucket_number(store, part, n);
+	PgCacheBucket *to = bucket_number(store, part, parent_of(n));
+	int			nfrom = count_slots(from);
+	int			nto = count_slots(to);
+
+	if (from->next || to->next || nfrom + nto > BUCKET_SLOTS)
+		return false;
+	begin_change(to);
+	begin_change(from);
+	for (int i = 0; i < nfrom; i++)
+	{
+		copy_slot(to, nto + i, from, i);
+		from->location[i] = 0;
+		from->tag[i] = 0;
+	}
+	end_change(from);
+	end_change(to);
+	if ((n & (buckets_per_region(store) - 1)) != 0)
+		write_table(part, TABLE_VERSION(table), n);
+	else
+	{
+		/* The segment goes: no reader may trust what it finds there. */
+		write_table(part, TABLE_VERSION(table) + 1, n);
+		pgcache_pool_give(store, part,
+						  region_of(store, directory_of(store, part)[n >> store->seg_shift]));
+	}
+	return true;
+}
+
+void
+pgcache_index_adjust(PgCacheStore *store, PgCachePartition *part)
+{
+	for (int i = 0; i < ADJUST_STEPS; i++)
+	{
+		uint32		n = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
+
+		if (part->nentries > (uint64) n * SPLIT_LOAD)
+		{
+			if (!split(store, part))
+				return;
+		}
+		else if (part->nentries < (uint64) n * MERGE_LOAD && n > MIN_BUCKETS)
+		{
+			if (!merge(store, part))
+				return;
+		}
+		else
+			return;
+	}
+}

@@ -1,0 +1,223 @@
+/*-------------------------------------------------------------------------
+ *
+ * space.c
+ *	  Namespaces as the store sees them: clearing, and quotas.
+ *
+ * Clearing is a number: entries whose value was read before are dead.  Each
+ * partition notices when it next accounts for the namespace (see
+ * pgcache_usage_refresh), and frees them as it needs room.
+ *
+ * The entries of a namespace with quotas are in classes of their own, stamped
+ * by a clock of the namespace, so that the oldest of them in all partitions is
+ * found by comparing the ends of a few queues.
+ *
+ * Locking: no function here is called with a lock held; those that change
+ * partitions take their locks one after the other.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "store/store_internal.h"
+
+/* Entries evicted under one lock when a namespace is far over its quota. */
+#define QUOTA_BATCH		64
+
+void
+pgcache_store_clear(PgCacheStore *store, uint16 number)
+{
+	PgCacheStoreSpace *space = &store->spaces[number];
+	uint64		seq = pg_atomic_add_fetch_u64(&store->shared->seq, 1);
+	uint64		old = pg_atomic_read_u64(&space->clear_seq);
+
+	while (old < seq &&
+		   !pg_atomic_compare_exchange_u64(&space->clear_seq, &old, seq))
+		;						/* old was read anew */
+}
+
+/* Moves a namespace's entries in a partition to the classes they belong in. */
+static void
+reclassify(PgCacheStore *store, PgCachePartition *part, uint16 number)
+{
+	int			nclasses = part->nclasses;
+
+	for (int i = 0; i < nclasses; i++)
+	{
+		for (int q = QUEUE_SMALL; q <= QUEUE_MAIN; q++)
+		{
+			/* From the oldest on, so that their order stays. */
+			PgCacheOffset offset = part->classes[i].queue[q].tail;
+
+			while (offset != 0)
+			{
+				PgCacheEntry *entry = at(store, offset);
+				PgCacheOffset prev = entry->prev;
+
+				if (entry->space == number)
+				{
+					EntryFields fields;
+					int			class;
+
+					pgcache_entry_fields(entry, &fields);
+					class = pgcache_class_for(store, part, number, fields.priority);
+					if (class != i)
+					{
+						pgcache_queue_unlink(store, part, offset);
+						entry->class = class;
+						pgcache_queue_push(store, part, offset, q);
+					}
+				}
+				offset = prev;
+			}
+		}
+	}
+}
+
+void
+pgcache_store_set_quota(PgCacheStore *store, uint16 number, int64 min_bytes,
+						int64 max_bytes, int64 max_entries)
+{
+	PgCacheStoreSpace *space = &store->spaces[number];
+	bool		has_quota = min_bytes > 0 || max_bytes > 0 || max_entries > 0;
+	bool		changed = has_quota != space->has_quota;
+
+	space->min_bytes = min_bytes;
+	space->max_bytes = max_bytes;
+	space->max_entries = max_entries;
+	space->has_quota = has_quota;
+	for (int i = 0; changed && i < store->nparts; i++)
+	{
+		PgCachePartition *part = &store->parts[i];
+
+		/* Who puts after this has seen has_quota, by way of the lock. */
+		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+		reclassify(store, part, number);
+		LWLockRelease(lock_of(store, part));
+	}
+	if (has_quota)
+		pgcache_enforce_quota(store, number);
+}
+
+void
+pgcache_store_forget_space(PgCacheStore *store, uint16 number)
+{
+	pgcache_store_clear(store, number);
+	pgcache_store_set_quota(store, number, 0, 0, 0);
+	for (int i = 0; i < store->nparts; i++)
+	{
+		PgCachePartition *part = &store->parts[i];
+		PgCachePartitionUsage *u;
+
+		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+		u = pgcache_usage_refresh(store, part, number);
+		u->evictions = 0;
+		u->expirations = 0;
+		LWLockRelease(lock_of(store, part));
+	}
+}
+
+/* ---- quotas ------------------------------------------------------------------ */
+
+/* How many entries a namespace must lose, by its averages; 0: none. */
+static int64
+excess(PgCacheStore *store, uint16 number)
+{
+	PgCacheStoreSpace *space = &store->spaces[number];
+	PgCacheUsage usage;
+	int64		n = 0;
+
+	pgcache_store_usage(store, number, &usage);
+	if (space->max_entries > 0 && usage.entries > space->max_entries)
+		n = usage.entries - space->max_entries;
+	if (space->max_bytes > 0 && usage.memory > space->max_bytes && usage.entries > 0)
+		n = Max(n, 1 + (usage.memory - space->max_bytes) /
+				Max(1, usage.memory / usage.entries));
+	return n;
+}
+
+/*
+ * The class of a namespace in a partition that has to give way first: lowest
+ * priority, then oldest.  Without the partition's lock a hint.
+ */
+static PgCacheClass *
+oldest_class(PgCacheStore *store, PgCachePartition *part, uint16 number,
+			 uint32 *age)
+{
+	uint32		clock = pg_atomic_read_u32(&store->spaces[number].clock);
+	PgCacheClass *chosen = NULL;
+
+	for (int i = 0; i < Min(part->nclasses, MAX_CLASSES); i++)
+	{
+		PgCacheClass *class = &part->classes[i];
+
+		if (class->space != number)
+			continue;
+		for (int q = QUEUE_SMALL; q <= QUEUE_MAIN; q++)
+		{
+			PgCacheOffset tail = class->queue[q].tail;
+			uint32		tail_age;
+
+			if (tail < FIRST_OFFSET(store) || tail >= store->end)
+				continue;
+			tail_age = clock - ((PgCacheEntry *) at(store, tail))->stamp;
+			if (!chosen || class->priority < chosen->priority ||
+				(class->priority == chosen->priority && tail_age > *age))
+			{
+				chosen = class;
+				*age = tail_age;
+			}
+		}
+	}
+	return chosen;
+}
+
+void
+pgcache_enforce_quota(PgCacheStore *store, uint16 number)
+{
+	int64		n;
+
+	while ((n = excess(store, number)) > 0)
+	{
+		PgCachePartition *where = NULL;
+		int32		priority = 0;
+		uint32		oldest = 0;
+		bool		removed = false;
+
+		for (int i = 0; i < store->nparts; i++)
+		{
+			PgCachePartition *part = &store->parts[i];
+			uint32		age = 0;
+			PgCacheClass *class = oldest_class(store, part, number, &age);
+
+			if (class && (!where || class->priority < priority ||
+						  (class->priority == priority && age > oldest)))
+			{
+				where = part;
+				priority = class->priority;
+				oldest = age;
+			}
+		}
+		if (where == NULL)
+			return;
+
+		LWLockAcquire(lock_of(store, where), LW_EXCLUSIVE);
+		/* One by one where it matters which; a share at once where it cannot. */
+		for (n = Min(1 + n / store->nparts, QUOTA_BATCH); n > 0; n--)
+		{
+			PgCacheClass *class = oldest_class(store, where, number, &oldest);
+
+			if (class == NULL)
+				break;
+			pgcache_entry_remove(store, where,
+								 store->policy->victim(store, where, class),
+								 NULL, CAUSE_EVICTED);
+			removed = true;
+		}
+		pgcache_index_adjust(store, where);
+		LWLockRelease(lock_of(store, where));
+		if (!removed)
+			return;				/* others were quicker */
+	}
+}

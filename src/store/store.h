@@ -1,0 +1,318 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.h
+ *	  The store: entries by key in shared memory, with TTL and eviction.
+ *
+ * A library that knows nothing of SQL, transactions or catalogs.  It needs
+ * LWLocks and atomics and nothing else of the server, so that unit tests drive
+ * it without one.  README.md beside this file draws the layout.
+ *
+ * Reading takes no lock: pgcache_store_find copies an entry's header and
+ * checks afterwards that nothing moved; pgcache_store_copy does the same with
+ * the value, into memory that the caller allocated in between.  Writing takes
+ * the partition's lock, and nothing is allocated or raised under it.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PGCACHE_STORE_STORE_H
+#define PGCACHE_STORE_STORE_H
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+
+#define PGCACHE_MAX_KEY_LEN		1024
+#define PGCACHE_MAX_TAGS		16
+#define PGCACHE_MAX_TAG_LEN		63
+
+/* Bytes of the longest list of tags: a length byte before each. */
+#define PGCACHE_MAX_TAGS_LEN	(PGCACHE_MAX_TAGS * (PGCACHE_MAX_TAG_LEN + 1))
+
+typedef struct PgCacheStore PgCacheStore;
+
+/* How a store is made.  All processes must agree. */
+typedef struct PgCacheStoreConfig
+{
+	Size		memory;			/* bytes for entries and index */
+	int			max_spaces;		/* namespaces that can be told apart */
+	int			eviction;		/* a PgCacheEviction */
+	int			partitions;		/* a power of two, or 0: chosen by memory */
+	uint64		seed[2];		/* of the hash */
+	TimestampTz (*now) (void);	/* the clock, read for entries with a TTL only */
+} PgCacheStoreConfig;
+
+/*
+ * What may change while the store runs; each process passes its own view.
+ */
+typedef struct PgCacheStoreTuning
+{
+	Size		memory_limit;	/* bytes of memory that may be used */
+	int			lru_bump;		/* percent of the queue, 0: exact LRU */
+} PgCacheStoreTuning;
+
+/* Number of partitions, that is of LWLocks less one, for a configuration. */
+extern int	pgcache_store_partitions(const PgCacheStoreConfig *config);
+extern int	pgcache_store_nlocks(const PgCacheStoreConfig *config);
+
+/* Bytes of shared memory. */
+extern Size pgcache_store_size(const PgCacheStoreConfig *config);
+
+/* Formats the memory. */
+extern void pgcache_store_create(void *memory, LWLockPadded *locks,
+								 const PgCacheStoreConfig *config);
+
+/*
+ * A handle on a formatted store, from malloc, for the life of the process.
+ */
+extern PgCacheStore *pgcache_store_attach(void *memory, LWLockPadded *locks,
+										  const PgCacheStoreConfig *config);
+
+extern PgCacheStoreTuning *pgcache_store_tuning(PgCacheStore *store);
+
+/* ---- keys ---------------------------------------------------------------- */
+
+typedef struct PgCacheKey
+{
+	uint64		hash;
+	const char *data;
+	uint16		len;			/* 1 to PGCACHE_MAX_KEY_LEN */
+	uint16		space;			/* below max_spaces */
+} PgCacheKey;
+
+extern void pgcache_store_key(const PgCacheStore *store, PgCacheKey *key,
+							  uint16 space, const char *data, Size len);
+
+/* ---- reading --------------------------------------------------------------- */
+
+/* What an entry's value is; the store does not look into it. */
+#define PGCACHE_ENTRY_NULL		0x0001	/* a cached NULL */
+#define PGCACHE_ENTRY_TYPED		0x0002	/* not text: has typid and fingerprint */
+#define PGCACHE_ENTRY_LZ4		0x0004	/* compressed: has raw_len */
+#define PGCACHE_ENTRY_ZSTD		0x0008	/* compressed: has raw_len */
+#define PGCACHE_ENTRY_TTL		0x0010	/* has expires */
+#define PGCACHE_ENTRY_SLIDING	0x0020	/* has slide and slide_cap (and expires) */
+#define PGCACHE_ENTRY_PRIORITY	0x0040	/* has a priority other than 0 */
+#define PGCACHE_ENTRY_TAGS		0x0080	/* has tags */
+
+/* An entry's description, in memory of the caller's own. */
+typedef struct PgCacheMeta
+{
+	uint64		version;		/* differs between all entries a key ever had */
+	TimestampTz created;		/* to the millisecond */
+	TimestampTz accessed;		/* to the second */
+	TimestampTz expires;		/* DT_NOEND without TTL */
+	int64		slide;			/* microseconds; SLIDING only */
+	TimestampTz slide_cap;		/* SLIDING only */
+	uint64		seq;			/* publish number when the value was read */
+	uint64		hits;			/* exact to 127, then an estimate; scans only */
+	uint32		len;			/* bytes of the value as stored */
+	uint32		raw_len;		/* bytes before compression */
+	Oid			typid;			/* InvalidOid unless TYPED */
+	uint32		fingerprint;
+	int32		priority;
+	uint16		flags;			/* PGCACHE_ENTRY_* */
+	uint16		key_len;
+	uint16		space;
+	uint16		tags_len;
+	uint8		ntags;
+} PgCacheMeta;
+
+/* A found entry: its description, and where it was for pgcache_store_copy. */
+typedef struct PgCacheRef
+{
+	PgCacheMeta meta;
+	const PgCacheKey *key;
+	struct PgCachePartition *part;
+	struct PgCacheBucket *bucket;	/* first of its chain */
+	struct PgCacheBucket *holder;	/* the one that holds the slot */
+	int			slot;
+	uint32		bucket_version; /* of *bucket when the entry was found */
+	uint32		table_version;
+	uint32		location;
+	uint32		stamp;
+	uint32		accessed;
+	uint32		tags_offset;	/* from the entry's start */
+	uint32		value_offset;
+	uint32		inline_len;		/* bytes of the value that lie there */
+	uint32		chain;			/* where it goes on */
+	uint8		class;
+	TimestampTz now;			/* if the clock was read */
+} PgCacheRef;
+
+/*
+ * Finds the live entry of key; false where there is none.  An expired entry is
+ * removed on the way if its lock is free.  key must stay valid as long as ref
+ * is used.
+ */
+extern bool pgcache_store_find(PgCacheStore *store, const PgCacheKey *key,
+							   PgCacheRef *ref);
+
+/*
+ * Copies the found value, ref->meta.len bytes, to dst.  False where the entry
+ * was changed meanwhile: the caller frees dst and calls find again.
+ */
+extern bool pgcache_store_copy(PgCacheStore *store, PgCacheRef *ref, char *dst);
+
+/*
+ * As pgcache_store_copy for the tags, ref->meta.tags_len bytes: for each a byte
+ * with its length, then its name.
+ */
+extern bool pgcache_store_copy_tags(PgCacheStore *store, PgCacheRef *ref, char *dst);
+
+/* How often the found entry was hit: exact to 127, then an estimate. */
+extern uint64 pgcache_store_hits(const PgCacheRef *ref);
+
+/*
+ * Notes that the found entry was used: for eviction, hits, last access, and the
+ * expiry of a sliding one.  statement is the caller's statement start.
+ */
+extern void pgcache_store_hit(PgCacheStore *store, PgCacheRef *ref,
+							  TimestampTz statement);
+
+/*
+ * Begins to bring a key's bucket, then its entry, into the CPU's cache; for
+ * many keys: all of the first, then all of the second, then find each.
+ */
+extern void pgcache_store_prefetch_bucket(PgCacheStore *store, const PgCacheKey *key);
+extern void pgcache_store_prefetch_entry(PgCacheStore *store, const PgCacheKey *key);
+
+/* ---- writing --------------------------------------------------------------- */
+
+/* What is to be stored; everything prepared by the caller. */
+typedef struct PgCacheItem
+{
+	PgCacheKey	key;
+	uint16		flags;			/* PGCACHE_ENTRY_* */
+	uint8		ntags;
+	uint16		tags_len;
+	const char *tags;			/* each: a length byte, then the name */
+	const char *value;
+	uint32		len;
+	uint32		raw_len;
+	Oid			typid;
+	uint32		fingerprint;
+	int32		priority;
+	TimestampTz created;
+	TimestampTz expires;
+	int64		slide;
+	TimestampTz slide_cap;
+	uint64		seq;			/* pgcache_store_seq() before the data were read */
+} PgCacheItem;
+
+typedef enum PgCachePutMode
+{
+	PGCACHE_PUT_SET,			/* whatever is there */
+	PGCACHE_PUT_ADD,			/* only where no live entry is */
+	PGCACHE_PUT_REPLACE,		/* only where a live entry is */
+	PGCACHE_PUT_CAS				/* only over the entry of that version */
+} PgCachePutMode;
+
+typedef enum PgCachePutResult
+{
+	PGCACHE_STORED,
+	PGCACHE_NOT_STORED,			/* the mode's condition did not hold */
+	PGCACHE_DROPPED				/* no room; what it would replace is gone */
+} PgCachePutResult;
+
+/*
+ * Stores an item.  Never fails for lack of room while something can be
+ * evicted.  Takes the partition's lock, for a large value several times.
+ */
+extern PgCachePutResult pgcache_store_put(PgCacheStore *store,
+										  const PgCacheItem *item,
+										  PgCachePutMode mode, uint64 version);
+
+/* Removes the entry of key; true where it was live. */
+extern bool pgcache_store_delete(PgCacheStore *store, const PgCacheKey *key);
+
+/*
+ * Gives the live entry of key a new expiry (DT_NOEND: none) and, where slide
+ * is not 0, sliding; true where there is one.  version 0: whichever is there.
+ */
+extern bool pgcache_store_touch(PgCacheStore *store, const PgCacheKey *key,
+								uint64 version, TimestampTz expires,
+								int64 slide, TimestampTz slide_cap);
+
+/* ---- namespaces ------------------------------------------------------------ */
+
+/* The present publish number; an item's data must be read after it. */
+extern uint64 pgcache_store_seq(PgCacheStore *store);
+
+/* All entries of the namespace are dead from now on; takes no partition's lock. */
+extern void pgcache_store_clear(PgCacheStore *store, uint16 space);
+
+/*
+ * Sets the namespace's quotas (bytes of memory, entries; 0: none).  Takes each
+ * partition's lock in turn if something changes.
+ */
+extern void pgcache_store_set_quota(PgCacheStore *store, uint16 space,
+									int64 min_bytes, int64 max_bytes,
+									int64 max_entries);
+
+typedef struct PgCacheUsage
+{
+	int64		entries;		/* live, or expired and not yet found so */
+	int64		key_bytes;
+	int64		bytes;			/* of values before compression */
+	int64		stored_bytes;	/* of values as stored */
+	int64		memory;			/* of their blocks, all overhead but the index */
+	int64		evictions;
+	int64		expirations;
+} PgCacheUsage;
+
+extern void pgcache_store_usage(PgCacheStore *store, uint16 space, PgCacheUsage *usage);
+
+/* Sets evictions and expirations back to zero; takes each partition's lock. */
+extern void pgcache_store_reset_usage(PgCacheStore *store, uint16 space);
+
+/* A slot's next user starts from zero. */
+extern void pgcache_store_forget_space(PgCacheStore *store, uint16 space);
+
+typedef struct PgCacheMemory
+{
+	int64		size;			/* of pg_cache.memory, in whole regions */
+	int64		used;			/* blocks in use, and the index */
+	int64		index;			/* of these, the index */
+	int64		free;			/* regions in the pool and holes in the heaps */
+	int64		entries;
+	int64		key_bytes;
+	int64		stored_bytes;
+} PgCacheMemory;
+
+extern void pgcache_store_memory(PgCacheStore *store, PgCacheMemory *memory);
+
+/* ---- sweeping and scanning ------------------------------------------------- */
+
+/*
+ * Removes expired and dead entries of one partition; returns how many.  The
+ * worker's job later; nothing depends on its being called.
+ */
+extern int64 pgcache_store_sweep(PgCacheStore *store, int partition);
+
+/*
+ * Copies the descriptions and keys of all live entries of a partition, those
+ * of one namespace or (space < 0) all, into buf: for each a PgCacheScanned,
+ * then its key, then its tags, the whole rounded up to 8 bytes.  Returns the
+ * bytes needed; if that is more than size, buf is not complete and the caller
+ * tries again with a larger one.
+ */
+typedef struct PgCacheScanned
+{
+	PgCacheMeta meta;
+	uint32		size;			/* of the whole record */
+} PgCacheScanned;
+
+extern Size pgcache_store_scan(PgCacheStore *store, int partition, int space,
+							   char *buf, Size size);
+
+/*
+ * Verifies every structure.  Calls report, with no lock held, for each fault;
+ * returns the number of faults.
+ */
+extern int	pgcache_store_check(PgCacheStore *store,
+								void (*report) (void *arg, const char *fault),
+								void *arg);
+
+#endif							/* PGCACHE_STORE_STORE_H */

@@ -1,0 +1,573 @@
+/*-------------------------------------------------------------------------
+ *
+ * write.c
+ *	  Storing, deleting and touching entries.
+ *
+ * A put first builds the new entry's blocks, linked nowhere, then puts it in
+ * the old one's place by a store to the bucket, so that readers find one or the
+ * other and never neither.  A large value is copied in pieces, the lock being
+ * released in between: nobody waits for a hundred megabytes.
+ *
+ * Locking: takes the partition's lock; see evict.c for what it calls while it
+ * holds none.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "shmem/debug_point.h"
+#include "store/store_internal.h"
+
+/* Bytes copied in one hold of the lock. */
+#define HOLD_BYTES		(256 * 1024)
+
+/* Regions that one put moves at the most for balance's sake. */
+#define MAX_STEALS		2
+
+/* An entry under construction. */
+typedef struct Build
+{
+	const PgCacheItem *item;
+	uint32		flags;
+	EntryFields fields;
+	uint32		head_len;		/* header, key, fields and tags */
+	PgCacheOffset entry;		/* 0: no block yet */
+	PgCacheOffset last;			/* the last extent, or 0 */
+	uint32		placed;			/* bytes of the value that have their place */
+	uint32		max_regions;	/* as many may be had from other partitions */
+	int			steals;			/* that may still be tried */
+} Build;
+
+typedef enum BuildResult
+{
+	BUILD_DONE,
+	BUILD_MORE,					/* release the lock for a moment */
+	BUILD_STEAL,				/* get a region from another partition */
+	BUILD_FAIL					/* no room */
+} BuildResult;
+
+/* ---- building ------------------------------------------------------------------ */
+
+static uint32
+head_len_of(const PgCacheItem *item, uint32 flags, EntryFields *fields)
+{
+	char		packed[ENTRY_MAX_FIELDS];
+
+	fields->size = pgcache_entry_pack(packed, flags, fields);
+	return ENTRY_HEADER_BYTES + item->key.len + fields->size + item->tags_len;
+}
+
+static void
+begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
+{
+	uint32		fair = pgcache_pool_limit(store) / store->nparts;
+	uint32		needed = ((Size) item->len + item->len / 64) / store->region_bytes;
+
+	memset(b, 0, sizeof(*b));
+	b->item = item;
+	b->flags = item->flags;
+	b->fields.expires = item->expires;
+	b->fields.slide = item->slide;
+	b->fields.slide_cap = item->slide_cap;
+	b->fields.typid = item->typid;
+	b->fields.fingerprint = item->fingerprint;
+	b->fields.raw_len = item->raw_len;
+	b->fields.priority = item->priority;
+	b->fields.tags_len = item->tags_len;
+	b->fields.ntags = item->ntags;
+	b->head_len = head_len_of(item, b->flags, &b->fields);
+	b->max_regions = fair + needed;
+	if (needed > 0)
+		b->max_regions += 2;
+	b->steals = MAX_STEALS + 2 * needed;
+}
+
+/*
+ * A block for the next part, in this order: a hole, a new region, what another
+ * partition has too much of, what is evicted here.
+ */
+static BuildResult
+find_block(PgCacheStore *store, PgCachePartition *part, Build *b,
+		   uint32 want, uint32 least, PgCacheOffset *block)
+{
+	for (;;)
+	{
+		*block = pgcache_heap_alloc(store, part, want, least);
+		if (*block != 0)
+			return BUILD_DONE;
+		if (pgcache_heap_grow(store, part))
+			continue;
+		if (b->steals > 0 &&
+			part->nheap_regions + part->nindex_regions < b->max_regions)
+			return BUILD_STEAL;
+		if (!pgcache_make_room(store, part))
+			return BUILD_FAIL;
+	}
+}
+
+static Size
+block_bytes(const PgCacheStore *store, PgCacheOffset block)
+{
+	return (Size) BLOCK_SIZE(*(uint32 *) at(store, block)) << store->shift;
+}
+
+/* Gets the entry's own block, and puts as much of the value there as fits. */
+static BuildResult
+place_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
+{
+	const PgCacheItem *item = b->item;
+	Size		chained_len = b->head_len + sizeof(b->fields.chain) +
+		sizeof(b->fields.inline_len);
+	Size		want = (Size) b->head_len + item->len;
+	Size		least = want;
+	BuildResult result;
+	Size		size;
+
+	if (want > MAX_BLOCK_BYTES)
+		want = Max(MAX_BLOCK_BYTES, chained_len + MIN_CUT_BYTES);
+	if (want >= 2 * MIN_CUT_BYTES)
+		least = Max(MIN_CUT_BYTES, chained_len + 64);
+	else
+		least = want;
+	result = find_block(store, part, b, to_granules(store, want),
+						to_granules(store, Min(least, want)), &b->entry);
+	if (result != BUILD_DONE)
+		return result;
+
+	size = block_bytes(store, b->entry);
+	if (size >= (Size) b->head_len + item->len)
+		b->fields.inline_len = item->len;
+	else
+	{
+		b->flags |= ENTRY_CHAINED;
+		b->head_len = chained_len;
+		b->fields.inline_len = size - chained_len;
+	}
+	memcpy((char *) at(store, b->entry) + b->head_len, item->value,
+		   b->fields.inline_len);
+	b->placed = b->fields.inline_len;
+	return BUILD_DONE;
+}
+
+/* Gets a further extent and fills it. */
+static BuildResult
+place_extent(PgCacheStore *store, PgCachePartition *part, Build *b)
+{
+	Size		rest = b->item->len - b->placed;
+	Size		want = Min(rest + EXTENT_HEADER_BYTES, MAX_BLOCK_BYTES);
+	PgCacheOffset offset;
+	PgCacheExtent *extent;
+	BuildResult result;
+
+	result = find_block(store, part, b, to_granules(store, want),
+						to_granules(store, Min(want, MIN_CUT_BYTES)), &offset);
+	if (result != BUILD_DONE)
+		return result;
+	extent = at(store, offset);
+	extent->next = 0;
+	extent->prev = b->last ? b->last : b->entry;
+	extent->owner = b->entry;
+	extent->len = Min(rest, block_bytes(store, offset) - EXTENT_HEADER_BYTES);
+	memcpy((char *) extent + EXTENT_HEADER_BYTES, b->item->value + b->placed,
+		   extent->len);
+	if (b->last)
+		((PgCacheExtent *) at(store, b->last))->next = offset;
+	else
+		b->fields.chain = offset;
+	b->last = offset;
+	b->placed += extent->len;
+	return BUILD_DONE;
+}
+
+static BuildResult
+build(PgCacheStore *store, PgCachePartition *part, Build *b)
+{
+	uint32		placed = b->placed;
+	BuildResult result;
+
+	if (b->entry == 0)
+	{
+		result = place_entry(store, part, b);
+		if (result != BUILD_DONE)
+			return result;
+	}
+	while (b->placed < b->item->len)
+	{
+		if (b->placed - placed >= HOLD_BYTES)
+			return BUILD_MORE;
+		result = place_extent(store, part, b);
+		if (result != BUILD_DONE)
+			return result;
+	}
+	return BUILD_DONE;
+}
+
+/* Frees what was built and not linked. */
+static void
+discard(PgCacheStore *store, PgCachePartition *part, Build *b)
+{
+	PgCacheOffset next = b->fields.chain;
+
+	if (b->entry == 0)
+		return;
+	while (next != 0)
+	{
+		PgCacheOffset extent = next;
+
+		next = ((PgCacheExtent *) at(store, extent))->next;
+		pgcache_heap_free(store, part, extent);
+	}
+	pgcache_heap_free(store, part, b->entry);
+	b->entry = 0;
+}
+
+/* ---- linking ------------------------------------------------------------------- */
+
+/* Writes all of the entry but the value, and makes its blocks lasting. */
+static PgCacheEntry *
+finish(PgCacheStore *store, PgCachePartition *part, Build *b)
+{
+	const PgCacheItem *item = b->item;
+	PgCacheEntry *entry = at(store, b->entry);
+	char	   *p;
+	int64		age = item->created - store->shared->epoch;
+	PgCacheOffset next;
+
+	entry->len = item->len;
+	entry->prev = 0;
+	entry->next = 0;
+	entry->stamp = 0;
+	entry->accessed = seconds_of(store, item->created);
+	entry->version = ++part->version;
+	entry->flags = b->flags;
+	entry->created = age > 0 ? age / 1000 : 0;
+	entry->class = pgcache_class_for(store, part, item->key.space, item->priority);
+	entry->space = item->key.space;
+	entry->seq = item->seq;
+	entry->key_len = item->key.len;
+	memcpy(entry->key, item->key.data, item->key.len);
+	p = entry->key + item->key.len;
+	p += pgcache_entry_pack(p, b->flags, &b->fields);
+	if (item->tags_len > 0)
+		memcpy(p, item->tags, item->tags_len);
+	Assert(p + item->tags_len == (char *) entry + b->head_len);
+
+	pgcache_heap_settle(store, b->entry, BLOCK_ENTRY);
+	if (b->flags & ENTRY_CHAINED)
+	{
+		for (next = b->fields.chain; next != 0;
+			 next = ((PgCacheExtent *) at(store, next))->next)
+			pgcache_heap_settle(store, next, BLOCK_EXTENT);
+	}
+	return entry;
+}
+
+/* Takes an entry out of everything but the index, where another replaces it. */
+static void
+unlink_replaced(PgCacheStore *store, PgCachePartition *part, PgCacheOffset offset)
+{
+	pgcache_entry_unaccount(store, part, at(store, offset), CAUSE_REPLACED);
+	pgcache_queue_unlink(store, part, offset);
+	pgcache_entry_free_blocks(store, part, offset);
+}
+
+/* Puts the finished entry into the index, its queue and the accounts. */
+static bool
+link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
+{
+	const PgCacheItem *item = b->item;
+	uint16		expiry = pgcache_expiry_code(store, b->fields.expires, item->created);
+	PgCacheEntry *entry;
+	PgCacheSlot slot;
+
+	PGCACHE_DEBUG_SPIN("put-before-link");
+	if (pgcache_index_find(store, part, &item->key, &slot))
+	{
+		PgCacheOffset old = slot.bucket->location[slot.slot];
+
+		entry = finish(store, part, b);
+		/* S3-FIFO: what was in the main queue comes there again. */
+		entry->flags |= ((PgCacheEntry *) at(store, old))->flags & ENTRY_MAIN;
+		pgcache_index_replace(store, part, &slot, b->entry, expiry, false);
+		unlink_replaced(store, part, old);
+	}
+	else
+	{
+		/* The index may need room of its own, and a busy block stays put. */
+		if (!pgcache_index_reserve(store, part, item->key.hash))
+			return false;
+		entry = finish(store, part, b);
+		pgcache_index_insert(store, part, b->entry, item->key.hash, expiry);
+	}
+	store->policy->insert(store, part, b->entry, item->key.hash);
+	pgcache_usage_account(store, usage_of(store, item->key.space, part), entry, 1);
+	if (b->flags & PGCACHE_ENTRY_TTL)
+	{
+		part->nttl++;
+		part->next_expiry = Min(part->next_expiry, b->fields.expires);
+	}
+	PGCACHE_DEBUG_SPIN("put-after-link");
+	return true;
+}
+
+/* ---- put ------------------------------------------------------------------------ */
+
+/* Whether an entry may be served: neither cleared nor expired. */
+static bool
+is_live(PgCacheStore *store, const PgCacheEntry *entry)
+{
+	EntryFields fields;
+
+	if (entry_is_dead(store, entry))
+		return false;
+	if ((entry->flags & PGCACHE_ENTRY_TTL) == 0)
+		return true;
+	pgcache_entry_fields(entry, &fields);
+	return fields.expires > store->now();
+}
+
+/* The live entry of a key, with its slot; or 0. */
+static PgCacheOffset
+find_live(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
+		  PgCacheSlot *slot)
+{
+	PgCacheOffset offset;
+
+	if (!pgcache_index_find(store, part, key, slot))
+		return 0;
+	offset = slot->bucket->location[slot->slot];
+	return is_live(store, at(store, offset)) ? offset : 0;
+}
+
+static bool
+condition_holds(PgCacheStore *store, PgCachePartition *part,
+				const PgCacheKey *key, PgCachePutMode mode, uint64 version)
+{
+	PgCacheSlot slot;
+	PgCacheOffset offset;
+
+	if (mode == PGCACHE_PUT_SET)
+		return true;
+	offset = find_live(store, part, key, &slot);
+	switch (mode)
+	{
+		case PGCACHE_PUT_ADD:
+			return offset == 0;
+		case PGCACHE_PUT_REPLACE:
+			return offset != 0;
+		default:
+			return offset != 0 &&
+				((PgCacheEntry *) at(store, offset))->version == version;
+	}
+}
+
+/* Removes whatever the key has. */
+static void
+remove_key(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
+		   PgCacheCause cause)
+{
+	PgCacheSlot slot;
+
+	if (pgcache_index_find(store, part, key, &slot))
+		pgcache_entry_remove(store, part, slot.bucket->location[slot.slot],
+							 &slot, cause);
+}
+
+/* Whether the namespace may never hold the item, or it is stale already. */
+static bool
+is_refused(PgCacheStore *store, PgCachePartition *part, const PgCacheItem *item)
+{
+	PgCacheStoreSpace *space = &store->spaces[item->key.space];
+
+	if (item->seq < pgcache_usage_refresh(store, part, item->key.space)->clear_seq)
+		return true;
+	return space->has_quota && space->max_bytes > 0 &&
+		(int64) ENTRY_HEADER_BYTES + item->key.len + item->len > space->max_bytes;
+}
+
+/* Gives regions back while more are in use than the limit allows. */
+static void
+heed_limit(PgCacheStore *store)
+{
+	for (int i = 0; i < MAX_STEALS &&
+		 pg_atomic_read_u32(&store->shared->pool.in_use) > pgcache_pool_limit(store); i++)
+	{
+		if (!pgcache_steal_region(store, NULL))
+			break;
+	}
+}
+
+PgCachePutResult
+pgcache_store_put(PgCacheStore *store, const PgCacheItem *item,
+				  PgCachePutMode mode, uint64 version)
+{
+	PgCachePartition *part = partition_of(store, item->key.hash);
+	PgCachePutResult result;
+	Build		b;
+
+	begin_build(store, &b, item);
+	for (;;)
+	{
+		BuildResult built;
+
+		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+		result = PGCACHE_NOT_STORED;
+		if (!condition_holds(store, part, &item->key, mode, version))
+			break;
+		result = PGCACHE_DROPPED;
+		if (is_refused(store, part, item))
+			break;
+		built = build(store, part, &b);
+		if (built == BUILD_DONE)
+		{
+			if (link_entry(store, part, &b))
+				result = PGCACHE_STORED;
+			break;
+		}
+		if (built == BUILD_FAIL)
+			break;
+		LWLockRelease(lock_of(store, part));
+		if (built == BUILD_STEAL)
+		{
+			PGCACHE_DEBUG_SPIN("put-before-steal");
+			b.steals = pgcache_steal_region(store, part) ? b.steals - 1 : 0;
+		}
+	}
+	if (result != PGCACHE_STORED)
+		discard(store, part, &b);
+	if (result == PGCACHE_DROPPED)
+		remove_key(store, part, &item->key, CAUSE_REPLACED);
+	pgcache_index_adjust(store, part);
+	LWLockRelease(lock_of(store, part));
+
+	if (unlikely(store->spaces[item->key.space].has_quota))
+		pgcache_enforce_quota(store, item->key.space);
+	heed_limit(store);
+	return result;
+}
+
+bool
+pgcache_store_delete(PgCacheStore *store, const PgCacheKey *key)
+{
+	PgCachePartition *part = partition_of(store, key->hash);
+	PgCacheSlot slot;
+	bool		live;
+
+	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+	live = find_live(store, part, key, &slot) != 0;
+	remove_key(store, part, key, live ? CAUSE_DELETED : CAUSE_EXPIRED);
+	pgcache_index_adjust(store, part);
+	LWLockRelease(lock_of(store, part));
+	return live;
+}
+
+/* ---- touch ---------------------------------------------------------------------- */
+
+void
+pgcache_entry_set_expires(PgCacheStore *store, PgCachePartition *part,
+						  const PgCacheSlot *slot, TimestampTz expires,
+						  TimestampTz now)
+{
+	PgCacheEntry *entry = at(store, slot->bucket->location[slot->slot]);
+
+	begin_change(slot->first);
+	/* expires is the first of the optional fields */
+	memcpy(entry->key + entry->key_len, &expires, sizeof(expires));
+	slot->bucket->expiry[slot->slot] = pgcache_expiry_code(store, expires, now);
+	end_change(slot->first);
+	part->next_expiry = Min(part->next_expiry, expires);
+}
+
+/*
+ * Makes a copy of an entry with other fields, in a block of its own that takes
+ * over the extents, and puts it in the entry's place.  False where there is no
+ * room or the entry went for it.
+ */
+static bool
+change_fields(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
+			  uint32 flags, const EntryFields *fields)
+{
+	char		packed[ENTRY_MAX_FIELDS];
+	uint32		packed_len = pgcache_entry_pack(packed, flags, fields);
+	uint32		rest = fields->tags_len + fields->inline_len;
+	uint32		want = to_granules(store, ENTRY_HEADER_BYTES + key->len + packed_len + rest);
+	PgCacheOffset to;
+	PgCacheOffset from;
+	PgCacheOffset next;
+	PgCacheEntry *entry;
+	PgCacheEntry *copy;
+	PgCacheSlot slot;
+	uint16		expiry;
+
+	while ((to = pgcache_heap_alloc(store, part, want, want)) == 0)
+		if (!pgcache_heap_grow(store, part) && !pgcache_make_room(store, part))
+			return false;
+	if (!pgcache_index_find(store, part, key, &slot))
+	{
+		pgcache_heap_free(store, part, to);
+		return false;
+	}
+	from = slot.bucket->location[slot.slot];
+	entry = at(store, from);
+	copy = at(store, to);
+	memcpy((char *) copy + sizeof(copy->block), (char *) entry + sizeof(entry->block),
+		   ENTRY_HEADER_BYTES + key->len - sizeof(copy->block));
+	/* Making room may have moved the entry to the main queue. */
+	copy->flags = (flags & ~ENTRY_MAIN) | (entry->flags & ENTRY_MAIN);
+	memcpy(copy->key + key->len, packed, packed_len);
+	memcpy(copy->key + key->len + packed_len,
+		   entry->key + key->len + fields->size, rest);
+	pgcache_heap_settle(store, to, BLOCK_ENTRY);
+
+	expiry = pgcache_expiry_code(store, fields->expires, store->now());
+	pgcache_entry_replace_block(store, part, &slot, to, expiry);
+	for (next = fields->chain; next != 0;)
+	{
+		PgCacheExtent *extent = at(store, next);
+
+		if (extent->prev == from)
+			extent->prev = to;
+		extent->owner = to;
+		next = extent->next;
+	}
+	part->nttl += ((flags & PGCACHE_ENTRY_TTL) != 0) -
+		((entry->flags & PGCACHE_ENTRY_TTL) != 0);
+	part->next_expiry = Min(part->next_expiry, fields->expires);
+	pgcache_heap_free(store, part, from);
+	return true;
+}
+
+bool
+pgcache_store_touch(PgCacheStore *store, const PgCacheKey *key, uint64 version,
+					TimestampTz expires, int64 slide, TimestampTz slide_cap)
+{
+	PgCachePartition *part = partition_of(store, key->hash);
+	PgCacheOffset offset;
+	PgCacheSlot slot;
+	bool		touched = false;
+
+	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+	offset = find_live(store, part, key, &slot);
+	if (offset != 0 &&
+		(version == 0 || ((PgCacheEntry *) at(store, offset))->version == version))
+	{
+		PgCacheEntry *entry = at(store, offset);
+		uint32		flags = entry->flags & ~(PGCACHE_ENTRY_TTL | PGCACHE_ENTRY_SLIDING);
+		EntryFields fields;
+
+		pgcache_entry_fields(entry, &fields);
+		if (expires != DT_NOEND)
+			flags |= PGCACHE_ENTRY_TTL;
+		if (expires != DT_NOEND && slide > 0)
+			flags |= PGCACHE_ENTRY_SLIDING;
+		fields.expires = expires;
+		fields.slide = slide;
+		fields.slide_cap = slide_cap;
+		touched = change_fields(store, part, key, flags, &fields);
+		pgcache_index_adjust(store, part);
+	}
+	LWLockRelease(lock_of(store, part));
+	return touched;
+}

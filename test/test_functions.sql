@@ -1,0 +1,31 @@
+-- Functions of the test build by which tests stop backends and set the clock.
+--
+-- A regress test reads them by
+--
+--     \getenv abs_srcdir PG_ABS_SRCDIR
+--     \set test_functions :abs_srcdir '/test/test_functions.sql'
+--     \i :test_functions
+--
+-- (pg_regress puts its --inputdir, our top directory, into PG_ABS_SRCDIR).  A
+-- spec for isolationtester, which has no \i, repeats the lines that it needs.
+-- Such tests are named test_*, which leaves them out of a plain installcheck.
+
+-- Other backends stay at the debug points of that name until disarm.
+CREATE FUNCTION pgcache_test_arm(name text) RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- To be called by the session that armed the point.
+CREATE FUNCTION pgcache_test_disarm(name text) RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- Process ID of the first backend that spins at the point, 0 if none does.
+CREATE FUNCTION pgcache_test_reached(name text) RETURNS int
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- How far pg_cache's clock runs ahead of the real one; '0' puts it back.
+CREATE FUNCTION pgcache_test_set_clock(ahead interval) RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- Sets pg_cache's clock further ahead.
+CREATE FUNCTION pgcache_test_advance_clock(by interval) RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;

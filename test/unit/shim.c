@@ -1,0 +1,111 @@
+/*
+ * shim.c
+ *	  The few symbols of the server that the store needs, for unit tests.
+ *
+ * LWLocks become pthread locks, so that tests may use threads as backends.
+ */
+#include "postgres.h"
+
+#include <pthread.h>
+
+#include "storage/lwlock.h"
+
+#define MAX_LOCKS 1024
+
+static pthread_mutex_t table_mutex = PTHREAD_MUTEX_INITIALIZER;
+static LWLock *known[MAX_LOCKS];
+static pthread_rwlock_t locks[MAX_LOCKS];
+static int	nlocks = 0;
+
+static __thread int held = 0;
+
+static pthread_rwlock_t *
+lock_for(LWLock *lock)
+{
+	int			i;
+
+	pthread_mutex_lock(&table_mutex);
+	for (i = 0; i < nlocks && known[i] != lock; i++)
+		;
+	if (i == nlocks)
+	{
+		known[nlocks] = lock;
+		pthread_rwlock_init(&locks[nlocks++], NULL);
+	}
+	pthread_mutex_unlock(&table_mutex);
+	return &locks[i];
+}
+
+bool
+LWLockAcquire(LWLock *lock, LWLockMode mode)
+{
+	pthread_rwlock_t *l = lock_for(lock);
+
+	/* A partition's lock, then the pool's: no deeper. */
+	if (++held > 2)
+		abort();
+	if (mode == LW_SHARED)
+		pthread_rwlock_rdlock(l);
+	else
+		pthread_rwlock_wrlock(l);
+	return true;
+}
+
+bool
+LWLockConditionalAcquire(LWLock *lock, LWLockMode mode)
+{
+	pthread_rwlock_t *l = lock_for(lock);
+	int			rc = mode == LW_SHARED ? pthread_rwlock_tryrdlock(l) :
+		pthread_rwlock_trywrlock(l);
+
+	if (rc == 0)
+		held++;
+	return rc == 0;
+}
+
+void
+LWLockRelease(LWLock *lock)
+{
+	held--;
+	pthread_rwlock_unlock(lock_for(lock));
+}
+
+void
+ExceptionalCondition(const char *conditionName, const char *errorType,
+					 const char *fileName, int lineNumber)
+{
+	fprintf(stderr, "%s: %s, %s:%d\n", errorType, conditionName, fileName, lineNumber);
+	abort();
+}
+
+/* Reports end the program: the store raises PANIC only. */
+bool
+errstart(int elevel, const char *domain)
+{
+	return true;
+}
+
+bool
+errstart_cold(int elevel, const char *domain)
+{
+	return true;
+}
+
+int
+errmsg_internal(const char *fmt,...)
+{
+	va_list		args;
+
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return 0;
+}
+
+void
+errfinish(const char *filename, int lineno, const char *funcname)
+{
+	fprintf(stderr, "raised in %s, %s:%d\n", funcname, filename, lineno);
+	abort();
+}
