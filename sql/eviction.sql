@@ -23,8 +23,9 @@ SELECT key FROM cache_entries WHERE namespace = 'evict' ORDER BY key;
 SELECT cache_put('e', 'w', namespace => 'evict'), cache_put('a', 'w', namespace => 'evict');
 SELECT key FROM cache_entries WHERE namespace = 'evict' ORDER BY key;
 SELECT * FROM evicted;
--- a lower limit takes effect at once
+-- a lower limit takes effect with the next use
 SELECT cache_alter_namespace('evict', max_entries => 1);
+SELECT cache_get('a', 'evict');
 SELECT key FROM cache_entries WHERE namespace = 'evict';
 SELECT cache_alter_namespace('evict', reset => '{max_entries}');
 RESET pg_cache.lru_bump;

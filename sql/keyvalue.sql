@@ -107,7 +107,7 @@ SELECT cache_get_as('int', NULL::bigint);
 SELECT cache_put('row', ROW(1, 2));
 \set VERBOSITY default
 
--- of two columns of one row, each is found
+-- the rows of a table
 CREATE TABLE page (id int PRIMARY KEY, body text);
 INSERT INTO page SELECT i, repeat('page ' || i || ' ', 1000) FROM generate_series(1, 20) i;
 SELECT count(cache_put('page:' || id, body, namespace => 'keyvalue')) FROM page;

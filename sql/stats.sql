@@ -10,6 +10,7 @@ SELECT cache_reset_stats();
 CREATE VIEW counted AS
     SELECT namespace, hits, misses, round(hit_ratio::numeric, 3) AS hit_ratio, puts, deletes, entries
     FROM cache_stats_namespaces WHERE namespace LIKE 'stats%' ORDER BY namespace;
+SELECT * FROM counted;
 SELECT cache_put('k', 'v', namespace => 'stats');
 SELECT * FROM counted;
 SELECT cache_get('k', 'stats'), cache_get('k', 'stats'), cache_get('none', 'stats') IS NULL AS none;

@@ -150,14 +150,14 @@ add_up(uint16 slot, PgCacheIncarnation incarnation, uint64 sums[PGCACHE_NCOUNTER
 	for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
 		sums[i] = pg_atomic_read_u64(&totals[slot].n[i]);
 
-	for (int b = 0; b < MaxBackends * BLOCKS_PER_BACKEND; b++)
+	for (int b = 0; b < MaxBackends; b++)
 	{
-		volatile PgCacheSharedBlock *block =
-			&backends[b / BLOCKS_PER_BACKEND].blocks[b % BLOCKS_PER_BACKEND];
+		volatile PgCacheSharedBlock *blocks = backends[b].blocks;
 
-		if (block->incarnation == incarnation)
-			for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
-				sums[i] += block->n[i];
+		for (int k = 0; k < BLOCKS_PER_BACKEND; k++)
+			if (blocks[k].incarnation == incarnation)
+				for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
+					sums[i] += blocks[k].n[i];
 	}
 }
 

@@ -22,6 +22,7 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/lock.h"
 #include "storage/pmsignal.h"
 #include "storage/spin.h"
@@ -52,7 +53,10 @@ typedef struct PgCacheSharedDebug
 
 static PgCacheSharedDebug *debug = NULL;
 
-/* The armed point of that name, or NULL; the mutex must be held. */
+/*
+ * The armed point of that name, or NULL, for "" one that is not in use; the
+ * mutex must be held.
+ */
 static PgCacheSharedPoint *
 find_point(const char *name)
 {
@@ -114,9 +118,21 @@ pgcache_debug_spin(const char *name)
 		pg_usleep(1000L);
 }
 
+/* What a session armed goes with it, as its locks do. */
+static void
+disarm_own(int code, Datum arg)
+{
+	SpinLockAcquire(&debug->mutex);
+	for (int i = 0; i < MAX_POINTS; i++)
+		if (debug->points[i].armer == MyProcPid)
+			debug->points[i].name[0] = '\0';
+	SpinLockRelease(&debug->mutex);
+}
+
 void
 pgcache_debug_arm(const char *name)
 {
+	static bool registered = false;
 	LOCKTAG		tag;
 	PgCacheSharedPoint *point;
 	bool		armed;
@@ -126,6 +142,10 @@ pgcache_debug_arm(const char *name)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("name of a debug point must have 1 to %d bytes",
 						MAX_POINT_NAME - 1)));
+
+	if (!registered)
+		before_shmem_exit(disarm_own, (Datum) 0);
+	registered = true;
 
 	/* The lock first, so that nobody passes between the two. */
 	set_point_tag(&tag, name);

@@ -66,7 +66,7 @@ find_extension(PgCacheCatalog *catalog)
 }
 
 PgCacheCatalog
-pgcache_catalog(void)
+pgcache_catalog_locate(void)
 {
 	PgCacheCatalog catalog;
 
@@ -103,12 +103,12 @@ pgcache_catalog_forget(Oid relation)
 Relation
 pgcache_catalog_open(LOCKMODE lockmode)
 {
-	Relation	rel = try_table_open(pgcache_catalog().table, lockmode);
+	Relation	rel = try_table_open(pgcache_catalog_locate().table, lockmode);
 
 	if (rel == NULL)
 	{
 		pgcache_catalog_forget(InvalidOid);
-		rel = table_open(pgcache_catalog().table, lockmode);
+		rel = table_open(pgcache_catalog_locate().table, lockmode);
 	}
 	return rel;
 }
@@ -126,7 +126,7 @@ pgcache_catalog_find(Relation catalog, const char *name)
 	ScanKeyEntryInitialize(&key, 0, PGCACHE_SPACE_NAME + 1,
 						   BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
 						   F_TEXTEQ, CStringGetTextDatum(name));
-	scan = systable_beginscan(catalog, pgcache_catalog().name_index, true,
+	scan = systable_beginscan(catalog, pgcache_catalog_locate().name_index, true,
 							  NULL, 1, &key);
 	row = systable_getnext(scan);
 	if (HeapTupleIsValid(row))
@@ -266,7 +266,7 @@ pgcache_catalog_builtin(PgCacheSpaceEntry *entry)
 	strcpy(entry->space.name, PGCACHE_DEFAULT_SPACE);
 	entry->space.name_len = strlen(PGCACHE_DEFAULT_SPACE);
 	entry->space.id = PGCACHE_DEFAULT_SPACE_ID;
-	entry->space.owner = pgcache_catalog().owner;
+	entry->space.owner = pgcache_catalog_locate().owner;
 	entry->readers = palloc0(sizeof(Oid));
 	entry->nreaders = 1;
 	entry->writers = palloc0(sizeof(Oid));

@@ -197,8 +197,8 @@ check_quotas(const Row *row, const PgCacheSpaceChange *change)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("min_bytes must not be greater than max_bytes"),
-				 errdetail("min_bytes would be " INT64_FORMAT " and max_bytes " INT64_FORMAT ".",
-						   min_bytes, max_bytes)));
+				 errdetail("They would be %lld and %lld.",
+						   (long long) min_bytes, (long long) max_bytes)));
 
 	if (min_bytes > 0 && change->given[PGCACHE_OPTION_MIN_BYTES])
 	{
@@ -211,8 +211,8 @@ check_quotas(const Row *row, const PgCacheSpaceChange *change)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("the namespaces' min_bytes must together stay below half of \"%s\"",
 							"pg_cache.memory"),
-					 errdetail("They would be " INT64_FORMAT " bytes; half of the memory is " INT64_FORMAT ".",
-							   sum, limit)));
+					 errdetail("Their sum would be %lld bytes; half of the memory is %lld.",
+							   (long long) sum, (long long) limit)));
 	}
 }
 
@@ -259,7 +259,7 @@ open_row(Row *row, const char *name)
 	{
 		Oid			everybody = InvalidOid;
 
-		new_row(row, name, PGCACHE_DEFAULT_SPACE_ID, pgcache_catalog().owner);
+		new_row(row, name, PGCACHE_DEFAULT_SPACE_ID, pgcache_catalog_locate().owner);
 		row->values[PGCACHE_SPACE_READERS] = make_roles(&everybody, 1);
 		row->values[PGCACHE_SPACE_WRITERS] = make_roles(&everybody, 1);
 	}
@@ -317,7 +317,7 @@ apply_options(Row *row, const PgCacheSpaceChange *change)
 void
 pgcache_space_create(const char *name, const PgCacheSpaceChange *change)
 {
-	PgCacheCatalog catalog = pgcache_catalog();
+	PgCacheCatalog catalog = pgcache_catalog_locate();
 	Oid			sequence;
 	Row			row;
 
@@ -384,14 +384,14 @@ pgcache_space_drop(const char *name)
 static void
 change_grant(const char *name, Oid role, int privilege, bool grant)
 {
-	int			column = privilege == PGCACHE_READ ? PGCACHE_SPACE_READERS
-		: PGCACHE_SPACE_WRITERS;
+	int			column;
 	Row			row;
 	Oid		   *roles;
 	Oid		   *changed;
 	int			nroles;
 	int			n = 0;
 
+	column = privilege == PGCACHE_READ ? PGCACHE_SPACE_READERS : PGCACHE_SPACE_WRITERS;
 	pgcache_space_check_name(strlen(name));
 	open_row(&row, name);
 	roles = pgcache_catalog_roles(row.values[column], &nroles);

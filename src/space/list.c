@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * list.c
- *	  Namespaces that have a slot, and slots whose namespace is gone.
+ *	  Namespaces with their slots, and slots whose namespace is gone.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -24,6 +24,8 @@ typedef struct Walk
 	bool	   *exists;			/* by slot: there is a row, or it is "default" */
 	PgCacheSpaceUse *result;	/* NULL: only exists is wanted */
 	int			nresult;
+	int			max_result;
+	bool		default_seen;
 } Walk;
 
 static int
@@ -35,7 +37,7 @@ compare_id(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/* Notes that a namespace exists, and lists it if it has a slot. */
+/* Notes that a namespace exists, and lists it. */
 static void
 add_namespace(Walk *walk, const PgCacheSpaceEntry *entry)
 {
@@ -44,14 +46,21 @@ add_namespace(Walk *walk, const PgCacheSpaceEntry *entry)
 									sizeof(PgCacheSlotUse), compare_id);
 	PgCacheSpaceUse *use;
 
-	if (found == NULL)
-		return;
-	walk->exists[found - walk->slots] = true;
+	if (entry->space.id == PGCACHE_DEFAULT_SPACE_ID)
+		walk->default_seen = true;
+	if (found != NULL)
+		walk->exists[found - walk->slots] = true;
 	if (walk->result == NULL)
 		return;
+	if (walk->nresult == walk->max_result)
+	{
+		walk->max_result *= 2;
+		walk->result = repalloc(walk->result,
+								walk->max_result * sizeof(PgCacheSpaceUse));
+	}
 	use = &walk->result[walk->nresult++];
-	use->slot = found->slot;
-	use->incarnation = found->incarnation;
+	use->slot = found != NULL ? found->slot : 0;
+	use->incarnation = found != NULL ? found->incarnation : 0;
 	use->id = entry->space.id;
 	strlcpy(use->name, entry->space.name, sizeof(use->name));
 	use->readable = (pgcache_catalog_privileges(entry, GetUserId()) & PGCACHE_READ) != 0;
@@ -66,16 +75,16 @@ visit_row(Relation catalog, HeapTuple row, void *arg)
 	add_namespace(arg, &entry);
 }
 
-/* The built-in "default" counts where it has a slot but no row. */
+/* The built-in "default" exists where it has no row. */
 static void
 add_builtin(Walk *walk)
 {
 	PgCacheSpaceEntry entry;
 
+	if (walk->default_seen)
+		return;
 	pgcache_catalog_builtin(&entry);
-	if (walk->nslots > 0 &&
-		walk->slots[0].key.id == entry.space.id && !walk->exists[0])
-		add_namespace(walk, &entry);
+	add_namespace(walk, &entry);
 }
 
 /*
@@ -103,7 +112,10 @@ match_slots(Walk *walk, PgCacheSlotUse *all, int nall, bool list)
 	qsort(walk->slots, walk->nslots, sizeof(PgCacheSlotUse), compare_id);
 	walk->exists = palloc0(Max(walk->nslots, 1) * sizeof(bool));
 	if (list)
-		walk->result = palloc(Max(walk->nslots, 1) * sizeof(PgCacheSpaceUse));
+	{
+		walk->max_result = walk->nslots + 1;
+		walk->result = palloc(walk->max_result * sizeof(PgCacheSpaceUse));
+	}
 	pgcache_catalog_walk(rel, visit_row, walk);
 	add_builtin(walk);
 	table_close(rel, AccessShareLock);

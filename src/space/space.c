@@ -42,6 +42,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "shmem/debug_point.h"
 #include "shmem/shmem.h"
 #include "space/space_internal.h"
 
@@ -150,12 +151,11 @@ static PgCacheSpaceEntry *
 load(const char *name)
 {
 	Relation	rel = pgcache_catalog_open(AccessShareLock);
-	bool		uncommitted = catalog_changed ||
-		rel->rd_createSubid != InvalidSubTransactionId;
 	HeapTuple	row = pgcache_catalog_find(rel, name);
 	MemoryContext old = MemoryContextSwitchTo(space_context);
 	PgCacheSpaceEntry fresh;
 	PgCacheSpaceEntry *entry;
+	bool		uncommitted;
 
 	if (row != NULL)
 		pgcache_catalog_read(rel, row, &fresh);
@@ -164,6 +164,8 @@ load(const char *name)
 	else
 		pgcache_space_missing(name);
 	MemoryContextSwitchTo(old);
+	uncommitted = catalog_changed ||
+		rel->rd_createSubid != InvalidSubTransactionId;
 	assign_slot(&fresh.space, RelationGetRelid(rel), uncommitted);
 	table_close(rel, AccessShareLock);
 
@@ -212,13 +214,14 @@ pgcache_space_lookup(const char *name, int len, int need)
 		pgcache_space_last = space;
 	else
 		pgcache_space_last = NULL;
+	PGCACHE_DEBUG_POINT("space-lookup");
 	return space;
 }
 
 void
 pgcache_space_require_owner(const char *function)
 {
-	if (!has_privs_of_role(GetUserId(), pgcache_catalog().owner))
+	if (!has_privs_of_role(GetUserId(), pgcache_catalog_locate().owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for function %s", function),

@@ -27,7 +27,7 @@
 
 #define PGCACHE_DEFAULT_SPACE		"default"
 #define PGCACHE_DEFAULT_SPACE_ID	1
-#define PGCACHE_MAX_NAME_LEN		63	/* bytes of a namespace's or tag's name */
+#define PGCACHE_MAX_NAME_LEN		63	/* bytes of a namespace's name */
 
 /* Privileges, as bits. */
 #define PGCACHE_READ	0x01
@@ -89,19 +89,18 @@ pgcache_space_use(const char *name, int len, Oid role, int need)
 	return pgcache_space_lookup(name, len, need);
 }
 
-/* A namespace in use, as the statistics views list them. */
+/* A namespace, as the statistics views list them. */
 typedef struct PgCacheSpaceUse
 {
 	uint16		slot;
-	PgCacheIncarnation incarnation;
+	PgCacheIncarnation incarnation; /* 0: not in use, has no slot */
 	int32		id;
 	char		name[PGCACHE_MAX_NAME_LEN + 1];
 	bool		readable;		/* by the current role */
 } PgCacheSpaceUse;
 
 /*
- * All namespaces of the current database that have a slot, with their names
- * from the catalog, palloc'd; dropped ones are left out.
+ * All namespaces of the current database, palloc'd; dropped ones are left out.
  */
 extern PgCacheSpaceUse *pgcache_space_list(int *n);
 

@@ -17,6 +17,7 @@
 #define PGCACHE_SPACE_SPACE_INTERNAL_H
 
 #include "access/htup.h"
+#include "storage/lockdefs.h"
 
 #include "space/space.h"
 
@@ -117,7 +118,7 @@ typedef struct PgCacheSpaceEntry
 } PgCacheSpaceEntry;
 
 /* Raises 42704 where the database does not have the extension. */
-extern PgCacheCatalog pgcache_catalog(void);
+extern PgCacheCatalog pgcache_catalog_locate(void);
 
 /* Forgets it if relation is the catalog, or InvalidOid; true if so. */
 extern bool pgcache_catalog_forget(Oid relation);

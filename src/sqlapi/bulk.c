@@ -4,8 +4,8 @@
  *	  cache_get_many, cache_put_many.
  *
  * A look-up in a large cache is spent waiting for memory.  cache_get_many asks
- * for the buckets and entries of a group of keys before it uses the first of
- * them, so that the waits overlap.
+ * for the bucket of a key, later for its entry, and later still uses it; between
+ * these steps it is at work on the keys before and behind.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -28,8 +28,16 @@
 PG_FUNCTION_INFO_V1(pgcache_sql_get_many);
 PG_FUNCTION_INFO_V1(pgcache_sql_put_many);
 
-/* Keys looked up together; more gain nothing, as CPUs wait for 10 to 16 lines. */
-#define GROUP_SIZE 16
+/*
+ * Keys between the steps.  One step of one key after the other, rather than a
+ * step of a whole group at once: a CPU forgets what it is asked to prefetch when
+ * it waits for some 20 lines already.
+ */
+#define DISTANCE 8
+#define RING_SIZE (2 * DISTANCE)
+
+/* Keys after which we look at the namespace again. */
+#define RENEWAL 64
 
 /* Flags of values whose bytes are not those of a text. */
 #define CONVERTED (PGCACHE_ENTRY_TYPED | PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD)
@@ -62,36 +70,56 @@ walk_on(TextWalk *walk, bool *isnull)
 typedef struct ManyGet
 {
 	ReturnSetInfo *rsinfo;
+	text	   *space_name;
 	uint16		slot;
 	PgCacheIncarnation incarnation;
+	TextWalk	walk;
 	MemoryContext scratch;		/* for values that must be converted */
 	text	   *buffer;			/* for a value; grows */
 	Size		buffer_size;
-	int			nkeys;			/* in the group */
-	text	   *names[GROUP_SIZE];
-	PgCacheKey	keys[GROUP_SIZE];
+	uint64		hits;			/* not yet counted */
+	uint64		misses;
+	text	   *names[RING_SIZE];
+	PgCacheKey	keys[RING_SIZE];
 } ManyGet;
 
-/* Takes the next keys from the array, and has them fetched into CPU caches. */
+/*
+ * Counts what was found, and looks at the namespace again: in the course of a
+ * long array it may be dropped, or the privilege be revoked.
+ */
 static void
-fill_group(ManyGet *get, TextWalk *walk)
+renew_space(ManyGet *get)
 {
-	get->nkeys = 0;
-	while (get->nkeys < GROUP_SIZE && walk->next < walk->n)
+	PgCacheSpace *space;
+
+	if (get->hits + get->misses > 0)
+	{
+		pgcache_count(get->slot, get->incarnation, PGCACHE_HITS, get->hits);
+		pgcache_count(get->slot, get->incarnation, PGCACHE_MISSES, get->misses);
+	}
+	get->hits = get->misses = 0;
+	space = pgcache_args_space(get->space_name, PGCACHE_READ);
+	get->slot = space->slot;
+	get->incarnation = space->incarnation;
+}
+
+/* Takes the next key from the array, and asks for its bucket. */
+static bool
+take_key(ManyGet *get, int at)
+{
+	while (get->walk.next < get->walk.n)
 	{
 		bool		isnull;
-		Datum		datum = walk_on(walk, &isnull);
+		Datum		datum = walk_on(&get->walk, &isnull);
 
 		if (isnull)
 			continue;
-		get->names[get->nkeys] = DatumGetTextPP(datum);
-		pgcache_args_key(&get->keys[get->nkeys], get->slot,
-						 get->names[get->nkeys]);
-		pgcache_store_prefetch_bucket(pgcache_store, &get->keys[get->nkeys]);
-		get->nkeys++;
+		get->names[at] = DatumGetTextPP(datum);
+		pgcache_args_key(&get->keys[at], get->slot, get->names[at]);
+		pgcache_store_prefetch_bucket(pgcache_store, &get->keys[at]);
+		return true;
 	}
-	for (int i = 0; i < get->nkeys; i++)
-		pgcache_store_prefetch_entry(pgcache_store, &get->keys[i]);
+	return false;
 }
 
 /* Finds an entry with a plain text, which is then in the buffer, or a NULL. */
@@ -146,44 +174,39 @@ get_text(ManyGet *get, const PgCacheKey *key, PgCacheRef *ref, text **result,
 	return found;
 }
 
-/* Adds the hits of the group to the result, and counts. */
+/* Adds the key and its value to the result, if it has one. */
 static void
-emit_group(ManyGet *get)
+emit_key(ManyGet *get, int at, TimestampTz statement)
 {
-	TimestampTz statement = pgcache_clock_statement();
-	int			hits = 0;
+	PgCacheRef	ref;
+	text	   *value;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
 
-	for (int i = 0; i < get->nkeys; i++)
+	if (!pgcache_enabled || get->keys[at].space != get->slot ||
+		!get_text(get, &get->keys[at], &ref, &value, &nulls[1]))
 	{
-		PgCacheRef	ref;
-		text	   *value;
-		Datum		values[2];
-		bool		nulls[2] = {false, false};
-
-		if (!pgcache_enabled ||
-			!get_text(get, &get->keys[i], &ref, &value, &nulls[1]))
-			continue;
-		values[0] = PointerGetDatum(get->names[i]);
-		values[1] = PointerGetDatum(value);
-		tuplestore_putvalues(get->rsinfo->setResult, get->rsinfo->setDesc,
-							 values, nulls);
-		pgcache_store_hit(pgcache_store, &ref, statement);
-		hits++;
+		get->misses++;
+		return;
 	}
-	pgcache_count(get->slot, get->incarnation, PGCACHE_HITS, hits);
-	pgcache_count(get->slot, get->incarnation, PGCACHE_MISSES, get->nkeys - hits);
+	values[0] = PointerGetDatum(get->names[at]);
+	values[1] = PointerGetDatum(value);
+	tuplestore_putvalues(get->rsinfo->setResult, get->rsinfo->setDesc,
+						 values, nulls);
+	pgcache_store_hit(pgcache_store, &ref, statement);
+	get->hits++;
 }
 
 Datum
 pgcache_sql_get_many(PG_FUNCTION_ARGS)
 {
 	ManyGet		get;
-	TextWalk	walk;
-	text	   *name;
+	TimestampTz statement = pgcache_clock_statement();
+	int64		ntaken = 0;		/* key number i has slot i % RING_SIZE */
 
 	pgcache_shmem_require();
-	name = PG_GETARG_TEXT_PP(1);
-	(void) pgcache_args_space(name, PGCACHE_READ);
+	get.space_name = PG_GETARG_TEXT_PP(1);
+	begin_walk(&get.walk, PG_GETARG_ANY_ARRAY_P(0));
 	InitMaterializedSRF(fcinfo, 0);
 	get.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	get.scratch = AllocSetContextCreate(CurrentMemoryContext,
@@ -191,20 +214,25 @@ pgcache_sql_get_many(PG_FUNCTION_ARGS)
 										ALLOCSET_DEFAULT_SIZES);
 	get.buffer_size = 1024;
 	get.buffer = palloc(get.buffer_size);
+	get.hits = get.misses = 0;
+	pgcache_store_tune();
 
-	begin_walk(&walk, PG_GETARG_ANY_ARRAY_P(0));
-	while (walk.next < walk.n)
+	for (int64 i = 0; i < ntaken + RING_SIZE; i++)
 	{
-		PgCacheSpace *space;
-
-		/* Anew for each group: it may be dropped while we are at it. */
-		CHECK_FOR_INTERRUPTS();
-		space = pgcache_args_space(name, PGCACHE_READ);
-		get.slot = space->slot;
-		get.incarnation = space->incarnation;
-		fill_group(&get, &walk);
-		emit_group(&get);
+		if (i % RENEWAL == 0)
+		{
+			CHECK_FOR_INTERRUPTS();
+			renew_space(&get);
+		}
+		if (i >= RING_SIZE)
+			emit_key(&get, i % RING_SIZE, statement);
+		if (take_key(&get, i % RING_SIZE))
+			ntaken++;
+		if (i >= DISTANCE && i - DISTANCE < ntaken)
+			pgcache_store_prefetch_entry(pgcache_store,
+										 &get.keys[(i - DISTANCE) % RING_SIZE]);
 	}
+	renew_space(&get);
 	return (Datum) 0;
 }
 

@@ -102,7 +102,7 @@ readable_names(void)
 
 	for (int i = 0; i < n; i++)
 	{
-		if (spaces[i].readable)
+		if (spaces[i].incarnation != 0 && spaces[i].readable)
 			names[spaces[i].slot] = CStringGetTextDatum(spaces[i].name);
 	}
 	pfree(spaces);

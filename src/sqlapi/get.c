@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "shmem/debug_point.h"
 #include "shmem/shmem.h"
 #include "sqlapi/lookup.h"
 
@@ -27,13 +28,6 @@ PG_FUNCTION_INFO_V1(pgcache_sql_expires_at);
 #define NOT_PLAIN_TEXT \
 	(PGCACHE_ENTRY_NULL | PGCACHE_ENTRY_TYPED | \
 	 PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD)
-
-static void
-note_hit(const PgCacheLookup *lookup, PgCacheRef *ref)
-{
-	pgcache_store_hit(pgcache_store, ref, pgcache_clock_statement());
-	pgcache_lookup_count(lookup, PGCACHE_HITS, 1);
-}
 
 /*
  * The rare rest of cache_get: NULL, another type, compressed.  Out of line, so
@@ -52,7 +46,7 @@ get_converted(FunctionCallInfo fcinfo, const PgCacheLookup *lookup)
 		pgcache_lookup_count(lookup, PGCACHE_MISSES, 1);
 		PG_RETURN_NULL();
 	}
-	note_hit(lookup, &ref);
+	pgcache_lookup_hit(lookup, &ref, pgcache_clock_statement());
 	if (value.isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(result);
@@ -80,9 +74,10 @@ pgcache_sql_get(PG_FUNCTION_ARGS)
 			return get_converted(fcinfo, &lookup);
 		result = palloc(VARHDRSZ + ref.meta.len);
 		SET_VARSIZE(result, VARHDRSZ + ref.meta.len);
+		PGCACHE_DEBUG_POINT("get-copy");
 		if (likely(pgcache_store_copy(pgcache_store, &ref, VARDATA(result))))
 		{
-			note_hit(&lookup, &ref);
+			pgcache_lookup_hit(&lookup, &ref, pgcache_clock_statement());
 			PG_RETURN_TEXT_P(result);
 		}
 		pfree(result);
@@ -114,7 +109,7 @@ pgcache_sql_get_as(PG_FUNCTION_ARGS)
 		pgcache_lookup_count(&lookup, PGCACHE_MISSES, 1);
 		PG_RETURN_NULL();
 	}
-	note_hit(&lookup, &ref);
+	pgcache_lookup_hit(&lookup, &ref, pgcache_clock_statement());
 	if (value.isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);

@@ -23,7 +23,7 @@ typedef struct PgCacheLookup
 	PgCacheIncarnation incarnation;
 } PgCacheLookup;
 
-static inline void
+static pg_attribute_always_inline void
 pgcache_lookup_begin(PgCacheLookup *lookup, text *key, text *name, int need)
 {
 	PgCacheSpace *space = pgcache_args_space(name, need);
@@ -37,6 +37,19 @@ pgcache_lookup_count(const PgCacheLookup *lookup, PgCacheCounter counter,
 					 uint64 n)
 {
 	pgcache_count(lookup->key.space, lookup->incarnation, counter, n);
+}
+
+/*
+ * Notes and counts a hit.  statement is the caller's statement start.  How far
+ * an entry must have sunk to be moved is a setting of this session.
+ */
+static inline void
+pgcache_lookup_hit(const PgCacheLookup *lookup, PgCacheRef *ref,
+				   TimestampTz statement)
+{
+	pgcache_tuning->lru_bump = pgcache_lru_bump;
+	pgcache_store_hit(pgcache_store, ref, statement);
+	pgcache_lookup_count(lookup, PGCACHE_HITS, 1);
 }
 
 /* Describes a found entry's value, the bytes of which are at data. */

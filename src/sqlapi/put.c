@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "base/clock.h"
+#include "shmem/debug_point.h"
 #include "shmem/shmem.h"
 #include "sqlapi/lookup.h"
 #include "sqlapi/put.h"
@@ -94,6 +95,7 @@ pgcache_put_store(PgCachePut *put, PgCachePutMode mode, uint64 version)
 		item->flags |= PGCACHE_ENTRY_TAGS;
 
 	pgcache_store_tune();
+	PGCACHE_DEBUG_POINT("put-store");
 	result = pgcache_store_put(pgcache_store, item, mode, version);
 	if (result == PGCACHE_STORED)
 		pgcache_count(item->key.space, put->incarnation, PGCACHE_PUTS, 1);
@@ -182,6 +184,7 @@ pgcache_sql_touch(PG_FUNCTION_ARGS)
 
 		pgcache_ttl_life(&ttl, ttl.usec != 0 ? pgcache_clock_now() : 0,
 						 ref.meta.created, &life);
+		PGCACHE_DEBUG_POINT("touch-store");
 		if (pgcache_store_touch(pgcache_store, &where, ref.meta.version,
 								life.expires, life.slide, life.slide_cap))
 			PG_RETURN_BOOL(true);
@@ -213,7 +216,10 @@ pgcache_sql_clear(PG_FUNCTION_ARGS)
 		pgcache_space_require_owner("cache_clear");
 		spaces = pgcache_space_list(&n);
 		for (int i = 0; i < n; i++)
-			clear_space(spaces[i].slot, spaces[i].incarnation);
+		{
+			if (spaces[i].incarnation != 0)
+				clear_space(spaces[i].slot, spaces[i].incarnation);
+		}
 	}
 	else
 	{

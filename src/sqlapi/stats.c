@@ -50,6 +50,8 @@ add_space(Statistics *sum, const PgCacheSpaceUse *space)
 	uint64		counters[PGCACHE_NCOUNTERS];
 	PgCacheUsage usage;
 
+	if (space->incarnation == 0)
+		return;
 	pgcache_counters_read(space->slot, space->incarnation, counters);
 	for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
 		sum->counters[i] += counters[i];
@@ -156,6 +158,8 @@ pgcache_sql_reset_stats(PG_FUNCTION_ARGS)
 	spaces = pgcache_space_list(&n);
 	for (int s = 0; s < n; s++)
 	{
+		if (spaces[s].incarnation == 0)
+			continue;
 		pgcache_counters_reset(spaces[s].slot, spaces[s].incarnation);
 		pgcache_store_reset_usage(pgcache_store, spaces[s].slot);
 	}

@@ -261,6 +261,8 @@ check_index(Check *c)
 		{
 			int			i = 0;
 
+			if (!USE_IS_MARKED(pg_atomic_read_u64(&bucket->use)))
+				fault(c, "a bucket of chain %u is not marked", n);
 			for (; i < BUCKET_SLOTS && bucket->location[i] != 0; i++)
 				check_entry(c, first, bucket, i);
 			if (bucket->next && i < BUCKET_SLOTS)

@@ -24,6 +24,9 @@
 /* Buckets looked at for dead entries before the policy is asked. */
 #define DEAD_LOOKS		1024
 
+/* Expired entries removed at once before it is. */
+#define EXPIRY_BATCH	16
+
 /* Regions looked at for the emptiest. */
 #define REGION_LOOKS	64
 
@@ -204,7 +207,7 @@ pgcache_make_room(PgCacheStore *store, PgCachePartition *part)
 {
 	PgCacheClass *class;
 
-	if (part->nttl > 0 && pgcache_expiry_sweep(store, part, store->now()) > 0)
+	if (part->nttl > 0 && pgcache_expiry_sweep(store, part, store->now(), EXPIRY_BATCH) > 0)
 		return true;
 	if (part->ndead > 0 && pgcache_dead_sweep(store, part, DEAD_LOOKS) > 0)
 		return true;
@@ -374,16 +377,19 @@ pgcache_evacuate_region(PgCacheStore *store, PgCachePartition *part)
 	}
 	part->evacuating = false;
 	pgcache_heap_drained(store, part, number);
+	pgcache_heap_trim(store, part);
 	return true;
 }
 
 bool
-pgcache_steal_region(PgCacheStore *store, PgCachePartition *thief)
+pgcache_steal_region(PgCacheStore *store, const PgCachePartition *thief, bool large)
 {
 	PgCachePartition *victim = NULL;
-	uint32		most = thief ? thief->nheap_regions + thief->nindex_regions + 1 : 0;
+	uint32		most = 0;
 	bool		stolen;
 
+	if (thief && !large)
+		most = thief->nheap_regions + thief->nindex_regions + 1;
 	for (int i = 0; i < store->nparts; i++)
 	{
 		PgCachePartition *part = &store->parts[i];

@@ -9,7 +9,8 @@
  * seconds.  An expiry of more than half a turn ahead is "far", and is given
  * its second when it has come nearer.  After a pause of nearly half a turn the
  * codes say nothing, and entries are asked.  A partition knows a time before
- * which nothing in it expires, so that most sweeps end at once.
+ * which nothing in it expires, so that most sweeps end at once; it is found
+ * anew whenever a round over all buckets ends, which may take several sweeps.
  *
  * Locking: the partition's lock, held exclusively.
  *
@@ -26,6 +27,9 @@
 #define EXPIRY_TURN		65533	/* codes 1 to 65,533 */
 #define EXPIRY_HORIZON	32000	/* seconds; more than this ahead is far */
 #define FAR_INTERVAL	8000	/* seconds between looks at far ones */
+
+/* Entries that the worker removes in one hold of the lock. */
+#define SWEEP_BATCH		64
 
 /* Seconds since the store was made; may be negative, and more than 32 bits. */
 static int64
@@ -57,14 +61,14 @@ pgcache_expiry_code(const PgCacheStore *store, TimestampTz expires, TimestampTz 
 	return code_of(second);
 }
 
-/* State of a sweep. */
+/* What a sweep goes by. */
 typedef struct Sweep
 {
 	TimestampTz now;
 	int64		second;			/* of now */
 	bool		look_at_far;
 	bool		look_at_all;
-	TimestampTz next;			/* nothing that is left expires before */
+	TimestampTz next;			/* nothing that was passed expires before */
 } Sweep;
 
 /*
@@ -148,25 +152,54 @@ sweep_chain(PgCacheStore *store, PgCachePartition *part, Sweep *sweep,
 }
 
 int64
-pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part, TimestampTz now)
+pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
+					 TimestampTz now, int64 enough)
 {
-	Sweep		sweep = {.now = now, .next = DT_NOEND};
+	Sweep		sweep = {.now = now};
 	uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
 	int64		removed = 0;
 
 	if (part->nttl == 0 || now < part->next_expiry)
 		return 0;
 	sweep.second = store_second(store, now);
-	sweep.look_at_far = sweep.second - part->far_checked >= FAR_INTERVAL;
-	sweep.look_at_all = sweep.second - part->swept >= EXPIRY_HORIZON;
-	for (uint32 n = 0; n < nbuckets; n++)
+	if (part->expiry_hand == 0)
+	{
+		/* A new round. */
+		part->round_next = DT_NOEND;
+		part->round_at_far = sweep.second - part->far_checked >= FAR_INTERVAL;
+		part->round_at_all = sweep.second - part->swept >= EXPIRY_HORIZON;
+		part->round_second = sweep.second;
+	}
+	sweep.next = part->round_next;
+	sweep.look_at_far = part->round_at_far;
+	sweep.look_at_all = part->round_at_all ||
+		sweep.second - part->swept >= EXPIRY_HORIZON;
+	while (part->expiry_hand < nbuckets && removed < enough)
 		removed += sweep_chain(store, part, &sweep,
-							   bucket_for(store, part, nbuckets, n));
-	if (sweep.look_at_far)
-		part->far_checked = sweep.second;
-	part->swept = sweep.second;
-	part->next_expiry = sweep.next;
+							   bucket_for(store, part, nbuckets, part->expiry_hand++));
+	part->round_next = sweep.next;
+	if (part->expiry_hand >= nbuckets)
+	{
+		part->expiry_hand = 0;
+		part->next_expiry = sweep.next;
+		part->swept = part->round_second;
+		if (sweep.look_at_far)
+			part->far_checked = part->round_second;
+	}
 	return removed;
+}
+
+void
+pgcache_expiry_note(PgCachePartition *part, TimestampTz expires)
+{
+	part->next_expiry = Min(part->next_expiry, expires);
+	part->round_next = Min(part->round_next, expires);
+}
+
+void
+pgcache_expiry_restart(PgCachePartition *part)
+{
+	part->expiry_hand = 0;
 }
 
 /* Removes the first dead entry of a chain; false if there is none. */
@@ -222,15 +255,21 @@ pgcache_store_sweep(PgCacheStore *store, int partition)
 {
 	PgCachePartition *part = &store->parts[partition];
 	TimestampTz now = store->now();
-	int64		removed;
+	int64		removed = 0;
 	int64		n;
 
 	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
 	pgcache_usage_refresh_all(store, part);
-	removed = pgcache_expiry_sweep(store, part, now);
-	while ((n = pgcache_dead_sweep(store, part, PG_UINT32_MAX)) > 0)
-		removed += n;
-	pgcache_index_adjust(store, part);
 	LWLockRelease(lock_of(store, part));
+	do
+	{
+		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+		n = pgcache_expiry_sweep(store, part, now, SWEEP_BATCH);
+		if (n == 0 && part->ndead > 0)
+			n = pgcache_dead_sweep(store, part, PG_UINT32_MAX);
+		pgcache_index_adjust(store, part);
+		LWLockRelease(lock_of(store, part));
+		removed += n;
+	} while (n > 0);
 	return removed;
 }

@@ -207,6 +207,17 @@ pgcache_heap_settle(PgCacheStore *store, PgCacheOffset offset, uint32 kind)
 	store->regions[region_of(store, offset)].busy--;
 }
 
+/* Gives a region without used blocks to the pool, unless it is the last. */
+static void
+give_empty(PgCacheStore *store, PgCachePartition *part, uint32 number)
+{
+	if (part->nheap_regions < 2)
+		return;
+	unlink_free(store, &part->heap, region_start(store, number),
+				store->region_granules - 1);
+	pgcache_pool_give(store, part, number);
+}
+
 void
 pgcache_heap_free(PgCacheStore *store, PgCachePartition *part, PgCacheOffset offset)
 {
@@ -247,11 +258,29 @@ pgcache_heap_free(PgCacheStore *store, PgCachePartition *part, PgCacheOffset off
 	mark_free(store, offset, size, 0);
 	link_free(store, heap, offset, size);
 
-	if (region->used == 0 && part->nheap_regions > 1 && !part->evacuating)
+	if (region->used == 0)
 	{
-		unlink_free(store, heap, offset, size);
-		pgcache_pool_give(store, part, number);
+		if (part->evacuating)
+			part->nemptied++;
+		else
+			give_empty(store, part, number);
 	}
+}
+
+void
+pgcache_heap_trim(PgCacheStore *store, PgCachePartition *part)
+{
+	uint32		number = part->heap_regions;
+
+	while (part->nemptied > 0 && number != NO_REGION)
+	{
+		uint32		next = store->regions[number].next;
+
+		if (store->regions[number].used == 0)
+			give_empty(store, part, number);
+		number = next;
+	}
+	part->nemptied = 0;
 }
 
 bool

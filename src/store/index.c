@@ -48,6 +48,37 @@ write_table(PgCachePartition *part, uint32 version, uint32 nbuckets)
 	pg_write_barrier();
 }
 
+/* ---- slots ---------------------------------------------------------------- */
+
+/* A reader's hit that comes in between is lost. */
+static void
+set_use(PgCacheBucket *bucket, int i, uint8 hits, int freq)
+{
+	uint64		use = pg_atomic_read_u64(&bucket->use);
+
+	pg_atomic_write_u64(&bucket->use,
+						(use & ~USE_SLOT_MASK(i)) |
+						USE_ONE_HIT(i) * hits | USE_ONE_FREQ(i) * freq);
+}
+
+static void
+copy_slot(PgCacheBucket *to, int i, PgCacheBucket *from, int j)
+{
+	uint64		use = pg_atomic_read_u64(&from->use);
+
+	to->tag[i] = from->tag[j];
+	to->location[i] = from->location[j];
+	to->expiry[i] = from->expiry[j];
+	set_use(to, i, USE_HITS(use, j), USE_FREQ(use, j));
+}
+
+static void
+init_bucket(PgCacheBucket *bucket)
+{
+	memset(bucket, 0, BUCKET_BYTES);
+	pg_atomic_write_u64(&bucket->use, USE_MARK);
+}
+
 void
 pgcache_index_create(PgCacheStore *store, PgCachePartition *part)
 {
@@ -55,28 +86,9 @@ pgcache_index_create(PgCacheStore *store, PgCachePartition *part)
 
 	Assert(region != NO_REGION);
 	directory_of(store, part)[0] = region_start(store, region);
-	memset(at(store, region_start(store, region)), 0, MIN_BUCKETS * BUCKET_BYTES);
+	for (int i = 0; i < MIN_BUCKETS; i++)
+		init_bucket((PgCacheBucket *) at(store, region_start(store, region)) + i);
 	pg_atomic_init_u64(&part->table, MIN_BUCKETS);
-}
-
-/* ---- slots ---------------------------------------------------------------- */
-
-static void
-copy_slot(PgCacheBucket *to, int i, const PgCacheBucket *from, int j)
-{
-	to->tag[i] = from->tag[j];
-	to->location[i] = from->location[j];
-	to->expiry[i] = from->expiry[j];
-	to->hits[i] = from->hits[j];
-	to->freq = (to->freq & ~(3 << (2 * i))) |
-		(((from->freq >> (2 * j)) & 3) << (2 * i));
-}
-
-static void
-reset_use(PgCacheBucket *bucket, int i)
-{
-	bucket->hits[i] = 0;
-	bucket->freq &= ~(3 << (2 * i));
 }
 
 static PgCacheBucket *
@@ -172,7 +184,7 @@ alloc_overflow(PgCacheStore *store, PgCachePartition *part)
 			part->overflow_fresh * (BUCKET_BYTES >> store->shift);
 	}
 	part->overflow_used++;
-	memset(at(store, offset), 0, BUCKET_BYTES);
+	init_bucket(at(store, offset));
 	return offset;
 }
 
@@ -180,7 +192,10 @@ alloc_overflow(PgCacheStore *store, PgCachePartition *part)
 static void
 free_overflow(PgCacheStore *store, PgCachePartition *part, PgCacheOffset offset)
 {
-	((PgCacheBucket *) at(store, offset))->next = part->overflow_free;
+	PgCacheBucket *bucket = at(store, offset);
+
+	pg_atomic_write_u64(&bucket->use, 0);
+	bucket->next = part->overflow_free;
 	part->overflow_free = offset;
 	if (--part->overflow_used > 0)
 		return;
@@ -240,7 +255,7 @@ pgcache_index_insert(PgCacheStore *store, PgCachePartition *part,
 	begin_change(slot.first);
 	slot.bucket->tag[slot.slot] = HASH_TAG(hash);
 	slot.bucket->expiry[slot.slot] = expiry;
-	reset_use(slot.bucket, slot.slot);
+	set_use(slot.bucket, slot.slot, 0, 0);
 	slot.bucket->location[slot.slot] = entry;
 	end_change(slot.first);
 	part->nentries++;
@@ -301,7 +316,7 @@ pgcache_index_replace(PgCacheStore *store, PgCachePartition *part,
 	slot->bucket->location[slot->slot] = entry;
 	slot->bucket->expiry[slot->slot] = expiry;
 	if (!keep_hits)
-		reset_use(slot->bucket, slot->slot);
+		set_use(slot->bucket, slot->slot, 0, 0);
 	end_change(slot->first);
 }
 
@@ -362,7 +377,7 @@ split(PgCacheStore *store, PgCachePartition *part)
 		return false;
 	from = bucket_number(store, part, parent_of(n));
 	to = bucket_number(store, part, n);
-	memset(to, 0, BUCKET_BYTES);
+	init_bucket(to);
 
 	for (bucket = from; bucket; bucket = next_bucket(store, bucket))
 		for (int i = 0; i < count_slots(bucket); i++)
@@ -454,6 +469,8 @@ merge(PgCacheStore *store, PgCachePartition *part)
 		from->location[i] = 0;
 		from->tag[i] = 0;
 	}
+	pg_atomic_write_u64(&from->use, 0);
+	pgcache_expiry_restart(part);
 	end_change(from);
 	end_change(to);
 	if ((n & (buckets_per_region(store) - 1)) != 0)

@@ -102,16 +102,17 @@ take_use(PgCacheStore *store, PgCachePartition *part, PgCacheOffset offset,
 		 bool promote)
 {
 	PgCacheSlot slot;
+	uint64		use;
 	int			freq;
 
 	pgcache_index_locate(store, part, offset,
 						 pgcache_entry_hash(store, at(store, offset)), &slot);
-	freq = (slot.bucket->freq >> (2 * slot.slot)) & 3;
+	use = pg_atomic_read_u64(&slot.bucket->use);
+	freq = USE_FREQ(use, slot.slot);
 	if (freq == 0)
 		return false;
-	freq = promote ? 0 : freq - 1;
-	slot.bucket->freq = (slot.bucket->freq & ~(3 << (2 * slot.slot))) |
-		(freq << (2 * slot.slot));
+	pg_atomic_write_u64(&slot.bucket->use,
+						use - USE_ONE_FREQ(slot.slot) * (promote ? freq : 1));
 	return true;
 }
 

@@ -327,19 +327,40 @@ pgcache_store_copy_tags(PgCacheStore *store, PgCacheRef *ref, char *dst)
  * as many hits after every eight (Morris, "Counting large numbers of events in
  * small registers", CACM 1978), so that a hot entry is hardly written.
  */
-static inline void
-count_hit(PgCacheBucket *bucket, int slot)
+static inline uint64
+with_hit(const PgCacheStore *store, uint64 use, int slot)
 {
-	uint8		hits = bucket->hits[slot];
+	uint8		hits = USE_HITS(use, slot);
 
+	if (!store->policy->bumps && USE_FREQ(use, slot) < 3)
+		use += USE_ONE_FREQ(slot);
 	if (hits < EXACT_HITS)
-		bucket->hits[slot] = hits + 1;
+		use += USE_ONE_HIT(slot);
 	else if (hits < PG_UINT8_MAX)
 	{
 		uint32		mask = (2U << ((hits - EXACT_HITS) / 8)) - 1;
 
 		if (((uint32) pg_prng_uint32(&pg_global_prng_state) & mask) == 0)
-			bucket->hits[slot] = hits + 1;
+			use += USE_ONE_HIT(slot);
+	}
+	return use;
+}
+
+static inline void
+count_hit(const PgCacheStore *store, const PgCacheRef *ref)
+{
+	PgCacheBucket *bucket = ref->holder;
+	uint64		use = pg_atomic_read_u64(&bucket->use);
+
+	for (int i = 0; i < FREE_TRIES; i++)
+	{
+		uint64		next;
+
+		if (!USE_IS_MARKED(use) || bucket->location[ref->slot] != ref->location)
+			return;
+		next = with_hit(store, use, ref->slot);
+		if (next == use || pg_atomic_compare_exchange_u64(&bucket->use, &use, next))
+			return;
 	}
 }
 
@@ -356,7 +377,8 @@ pgcache_decode_hits(uint8 hits)
 uint64
 pgcache_store_hits(const PgCacheRef *ref)
 {
-	return pgcache_decode_hits(ref->holder->hits[ref->slot]);
+	return pgcache_decode_hits(USE_HITS(pg_atomic_read_u64(&ref->holder->use),
+										ref->slot));
 }
 
 /* Whether so much was stamped since that the entry must move to the head. */
@@ -403,12 +425,16 @@ write_hit(PgCacheStore *store, PgCacheRef *ref, uint32 seconds, bool bump)
 				pgcache_queue_unlink(store, part, offset);
 				pgcache_queue_push(store, part, offset, QUEUE_SMALL);
 			}
-			if (sliding)
+			/* A touch may have made it another kind meanwhile. */
+			if (sliding && (entry->flags & PGCACHE_ENTRY_SLIDING))
 			{
-				TimestampTz expires = Min(ref->now + ref->meta.slide,
-										  ref->meta.slide_cap);
+				EntryFields fields;
 
-				pgcache_entry_set_expires(store, part, &slot, expires, ref->now);
+				pgcache_entry_fields(entry, &fields);
+				pgcache_entry_set_expires(store, part, &slot,
+										  Min(ref->now + fields.slide,
+											  fields.slide_cap),
+										  ref->now);
 			}
 		}
 	}
@@ -418,16 +444,9 @@ write_hit(PgCacheStore *store, PgCacheRef *ref, uint32 seconds, bool bump)
 void
 pgcache_store_hit(PgCacheStore *store, PgCacheRef *ref, TimestampTz statement)
 {
-	PgCacheBucket *holder = ref->holder;
 	bool		bump;
 
-	if (likely(holder->location[ref->slot] == ref->location))
-	{
-		count_hit(holder, ref->slot);
-		if (!store->policy->bumps && ((holder->freq >> (2 * ref->slot)) & 3) < 3)
-			holder->freq += 1 << (2 * ref->slot);
-	}
-
+	count_hit(store, ref);
 	if (unlikely(store->memo_statement != statement))
 	{
 		store->memo_statement = statement;

@@ -65,7 +65,8 @@ pgcache_store_scan(PgCacheStore *store, int partition, int space,
 				pgcache_entry_fields(entry, &fields);
 				if (fields.expires <= now)
 					continue;
-				needed += copy_record(store, entry, bucket->hits[i],
+				needed += copy_record(store, entry,
+									  USE_HITS(pg_atomic_read_u64(&bucket->use), i),
 									  buf + Min(needed, size),
 									  size - Min(needed, size));
 			}

@@ -21,7 +21,7 @@
 
 #define MIN_PARTITION_BYTES		((Size) 4 * 1024 * 1024)
 #define MAX_PARTITIONS			128
-#define REGIONS_PER_PARTITION	128
+#define REGIONS_PER_PARTITION	256
 #define MIN_REGION_BYTES		((Size) 16 * 1024)
 #define MAX_REGION_BYTES		((Size) 1024 * 1024)
 
@@ -177,6 +177,7 @@ pgcache_store_create(void *memory, LWLockPadded *locks,
 		part->heap_regions = NO_REGION;
 		part->overflow_regions = NO_REGION;
 		part->next_expiry = DT_NOEND;
+		part->round_next = DT_NOEND;
 		pgcache_index_create(&store, part);
 	}
 }

@@ -190,27 +190,38 @@ typedef struct PgCacheExtent
 /*
  * A cache line of the index.  version is odd while a writer changes the chain;
  * only the one of a chain's first bucket counts.  Free slots have location 0;
- * used ones come first, in the chain as a whole.  hits and freq are written by
- * readers without a lock: an update may be lost, or go to the slot's next
- * user, and no harm is done.
+ * used ones come first, in the chain as a whole.
+ *
+ * use is what readers write, without a lock: for each slot eight bits of hits,
+ * exact to 127, then logarithmic (read.c), and two bits for S3-FIFO.  They do
+ * so by compare-and-swap of the whole word, which bears a mark while the memory
+ * is a bucket, so that a late reader does not write into what a former bucket
+ * has become.
  */
 typedef struct PgCacheBucket
 {
 	pg_atomic_uint32 version;
 	PgCacheOffset next;			/* overflow bucket */
+	pg_atomic_uint64 use;
 	uint16		tag[BUCKET_SLOTS];
-	PgCacheOffset location[BUCKET_SLOTS];
 	uint16		expiry[BUCKET_SLOTS];	/* coarse, see expiry.c */
-	uint8		hits[BUCKET_SLOTS]; /* exact to 127, then logarithmic */
-	uint16		freq;			/* two bits a slot, for S3-FIFO */
+	PgCacheOffset location[BUCKET_SLOTS];
 } PgCacheBucket;
+
+#define USE_MARK			(UINT64CONST(0xB) << 60)
+#define USE_IS_MARKED(use)	(((use) >> 60) == 0xB)
+#define USE_HITS(use, i)	((uint8) ((use) >> (8 * (i))))
+#define USE_ONE_HIT(i)		(UINT64CONST(1) << (8 * (i)))
+#define USE_FREQ(use, i)	((int) ((use) >> (48 + 2 * (i))) & 3)
+#define USE_ONE_FREQ(i)		(UINT64CONST(1) << (48 + 2 * (i)))
+#define USE_SLOT_MASK(i)	(USE_ONE_HIT(i) * 0xFF | USE_ONE_FREQ(i) * 3)
 
 StaticAssertDecl(sizeof(PgCacheBucket) == BUCKET_BYTES,
 				 "a bucket is a cache line");
 
 /* Split when there are more entries than this per bucket, merge when fewer. */
-#define SPLIT_LOAD		4
-#define MERGE_LOAD		1
+#define SPLIT_LOAD		5
+#define MERGE_LOAD		2
 #define MIN_BUCKETS		16
 
 /* Where an entry's slot is.  Good while the partition's lock is held. */
@@ -298,13 +309,19 @@ typedef struct PgCachePartition
 	int64		ndead;			/* entries of cleared namespaces */
 	int64		nttl;			/* entries with a TTL */
 	TimestampTz next_expiry;	/* none of them expires before */
-	int64		swept;			/* second of the last sweep for expired ones */
-	int64		far_checked;	/* and of the last that looked at far ones */
+	uint32		expiry_hand;	/* bucket at which expired ones are sought next */
+	bool		round_at_far;	/* this round looks at far ones, at all */
+	bool		round_at_all;
+	TimestampTz round_next;		/* what next_expiry will be after this round */
+	int64		round_second;	/* when the round began */
+	int64		swept;			/* when the last whole round began */
+	int64		far_checked;	/* and the last that looked at far ones */
 	uint32		sweep_hand;		/* bucket at which dead ones are sought next */
 	uint32		heap_regions;	/* list of heap regions */
 	uint32		nheap_regions;
 	uint32		nindex_regions; /* with those of overflow buckets */
-	bool		evacuating;		/* keeps regions that become empty */
+	bool		evacuating;		/* keeps regions that become empty, */
+	uint32		nemptied;		/* and counts them */
 	uint32		overflow_regions;	/* list */
 	PgCacheOffset overflow_free;	/* list of overflow buckets */
 	uint32		overflow_fresh; /* unused ones at the end of the first region */
@@ -483,6 +500,9 @@ extern void pgcache_heap_settle(PgCacheStore *store, PgCacheOffset block,
 /* Adds a region from the pool; false if there is none. */
 extern bool pgcache_heap_grow(PgCacheStore *store, PgCachePartition *part);
 
+/* Gives back what became empty while the partition was evacuating. */
+extern void pgcache_heap_trim(PgCacheStore *store, PgCachePartition *part);
+
 /* Takes a region's free blocks out of the lists, so that it only empties. */
 extern void pgcache_heap_drain(PgCacheStore *store, PgCachePartition *part,
 							   uint32 region);
@@ -607,9 +627,18 @@ end_change(PgCacheBucket *first)
 extern uint16 pgcache_expiry_code(const PgCacheStore *store, TimestampTz expires,
 								  TimestampTz now);
 
-/* Removes what has expired; cheap while nothing can have.  Returns how many. */
+/*
+ * Removes expired entries, enough of them or all; cheap while nothing can have
+ * expired.  Returns how many.
+ */
 extern int64 pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
-								  TimestampTz now);
+								  TimestampTz now, int64 enough);
+
+/* An entry will expire then. */
+extern void pgcache_expiry_note(PgCachePartition *part, TimestampTz expires);
+
+/* Entries went to buckets that the round has passed: it begins anew. */
+extern void pgcache_expiry_restart(PgCachePartition *part);
 
 /* Removes dead entries, at most looking at so many buckets.  How many. */
 extern int64 pgcache_dead_sweep(PgCacheStore *store, PgCachePartition *part,
@@ -686,8 +715,13 @@ extern void pgcache_usage_account(const PgCacheStore *store,
  */
 extern bool pgcache_make_room(PgCacheStore *store, PgCachePartition *part);
 
-/* Takes a heap region from a partition that has more than its share. */
-extern bool pgcache_steal_region(PgCacheStore *store, PgCachePartition *thief);
+/*
+ * Moves a heap region to the pool from the partition that has most: for a
+ * large value from any, else only if it has more than the thief (NULL: nobody).
+ * Takes the victim's lock; no lock may be held.  False if none has one to give.
+ */
+extern bool pgcache_steal_region(PgCacheStore *store, const PgCachePartition *thief,
+								 bool large);
 
 /* Empties a heap region of the partition into its others; lock held. */
 extern bool pgcache_evacuate_region(PgCacheStore *store, PgCachePartition *part);

@@ -37,6 +37,7 @@ typedef struct Build
 	PgCacheOffset last;			/* the last extent, or 0 */
 	uint32		placed;			/* bytes of the value that have their place */
 	uint32		max_regions;	/* as many may be had from other partitions */
+	bool		large;			/* more than a region */
 	int			steals;			/* that may still be tried */
 } Build;
 
@@ -79,7 +80,8 @@ begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
 	b->fields.ntags = item->ntags;
 	b->head_len = head_len_of(item, b->flags, &b->fields);
 	b->max_regions = fair + needed;
-	if (needed > 0)
+	b->large = needed > 0;
+	if (b->large)
 		b->max_regions += 2;
 	b->steals = MAX_STEALS + 2 * needed;
 }
@@ -306,7 +308,7 @@ link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 	if (b->flags & PGCACHE_ENTRY_TTL)
 	{
 		part->nttl++;
-		part->next_expiry = Min(part->next_expiry, b->fields.expires);
+		pgcache_expiry_note(part, b->fields.expires);
 	}
 	PGCACHE_DEBUG_SPIN("put-after-link");
 	return true;
@@ -394,7 +396,7 @@ heed_limit(PgCacheStore *store)
 	for (int i = 0; i < MAX_STEALS &&
 		 pg_atomic_read_u32(&store->shared->pool.in_use) > pgcache_pool_limit(store); i++)
 	{
-		if (!pgcache_steal_region(store, NULL))
+		if (!pgcache_steal_region(store, NULL, false))
 			break;
 	}
 }
@@ -432,7 +434,7 @@ pgcache_store_put(PgCacheStore *store, const PgCacheItem *item,
 		if (built == BUILD_STEAL)
 		{
 			PGCACHE_DEBUG_SPIN("put-before-steal");
-			b.steals = pgcache_steal_region(store, part) ? b.steals - 1 : 0;
+			b.steals = pgcache_steal_region(store, part, b.large) ? b.steals - 1 : 0;
 		}
 	}
 	if (result != PGCACHE_STORED)
@@ -472,12 +474,13 @@ pgcache_entry_set_expires(PgCacheStore *store, PgCachePartition *part,
 {
 	PgCacheEntry *entry = at(store, slot->bucket->location[slot->slot]);
 
+	Assert(entry->flags & PGCACHE_ENTRY_TTL);
 	begin_change(slot->first);
 	/* expires is the first of the optional fields */
 	memcpy(entry->key + entry->key_len, &expires, sizeof(expires));
 	slot->bucket->expiry[slot->slot] = pgcache_expiry_code(store, expires, now);
 	end_change(slot->first);
-	part->next_expiry = Min(part->next_expiry, expires);
+	pgcache_expiry_note(part, expires);
 }
 
 /*
@@ -534,7 +537,7 @@ change_fields(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key
 	}
 	part->nttl += ((flags & PGCACHE_ENTRY_TTL) != 0) -
 		((entry->flags & PGCACHE_ENTRY_TTL) != 0);
-	part->next_expiry = Min(part->next_expiry, fields->expires);
+	pgcache_expiry_note(part, fields->expires);
 	pgcache_heap_free(store, part, from);
 	return true;
 }

@@ -11,9 +11,8 @@
  * contained.  Names don't count: a renamed column changes no value.
  *
  * Descriptions are kept for the life of the backend and read anew after an
- * invalidation.  All catalog rows are read through the system caches, not
- * through the type cache or the relation cache, because those raise errors for
- * a type that was dropped.
+ * invalidation.  Each type is looked for in the system cache first, because
+ * the type cache raises an error for one that was dropped.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -24,8 +23,6 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/pg_attribute.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -42,6 +39,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "value/value_internal.h"
 
@@ -68,6 +66,12 @@ static MemoryContext types_context = NULL;
 
 /* Number of invalidations seen, to notice one while a type is being read. */
 static uint32 changes = 0;
+
+/*
+ * How often we begin anew then.  More than a few times in a row happens only
+ * with debug_discard_caches, where there is no end to it.
+ */
+#define MAX_TRIES	10
 
 /* State while the fingerprint of a type is computed. */
 typedef struct Walk
@@ -109,48 +113,36 @@ walk_constraints(Walk *walk, Oid typid)
 	mix(walk, sum);
 }
 
-/* Mixes in a column and its type; false where there is none of that number. */
+/*
+ * Mixes in the columns of a composite type, as the type cache has them: that is
+ * the description by which the rest of the server reads and writes the type's
+ * values.  It is replaced when the relation cache is told of a change, and that
+ * is when we are told, too.
+ */
 static bool
-walk_column(Walk *walk, Oid relid, int16 attnum)
+walk_columns(Walk *walk, Oid typid, Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
-										Int16GetDatum(attnum));
-	Form_pg_attribute column;
-	Oid			typid;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	column = (Form_pg_attribute) GETSTRUCT(tuple);
-	typid = column->attisdropped ? InvalidOid : column->atttypid;
-	mix(walk, typid);
-	mix(walk, column->atttypmod);
-	mix(walk, column->attlen);
-	mix(walk, column->attbyval);
-	mix(walk, column->attalign);
-	ReleaseSysCache(tuple);
-
-	return !OidIsValid(typid) || walk_type(walk, typid);
-}
-
-static bool
-walk_columns(Walk *walk, Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	int16		natts;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
-	ReleaseSysCache(tuple);
+	TupleDesc	desc;
+	bool		whole = true;
 
 	walk->rows = true;
-	mix(walk, natts);
-	for (int16 i = 1; i <= natts; i++)
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return false;
+	desc = lookup_rowtype_tupdesc_copy(typid, -1);
+	mix(walk, desc->natts);
+	for (int i = 0; whole && i < desc->natts; i++)
 	{
-		if (!walk_column(walk, relid, i))
-			return false;
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		mix(walk, column->atttypmod);
+		mix(walk, column->attlen);
+		mix(walk, column->attbyval);
+		mix(walk, column->attalign);
+		mix(walk, column->attisdropped);
+		whole = column->attisdropped || walk_type(walk, column->atttypid);
 	}
-	return true;
+	FreeTupleDesc(desc);
+	return whole;
 }
 
 /* Mixes in what a type is made of; false where some part of it is gone. */
@@ -184,7 +176,7 @@ walk_type(Walk *walk, Oid typid)
 			walk_constraints(walk, typid);
 			return walk_type(walk, form.typbasetype);
 		case TYPTYPE_COMPOSITE:
-			return walk_columns(walk, form.typrelid);
+			return walk_columns(walk, typid, form.typrelid);
 		case TYPTYPE_RANGE:
 			return walk_type(walk, get_range_subtype(typid));
 		case TYPTYPE_MULTIRANGE:
@@ -283,7 +275,7 @@ pgcache_type_lookup(Oid typid)
 	TypeSlot   *slot = types ? types_lookup(types, typid) : NULL;
 	PgCacheType *type = slot ? slot->type : add_type(typid);
 
-	if (unlikely(!type->valid))
+	for (int tries = 0; unlikely(!type->valid) && tries < MAX_TRIES; tries++)
 	{
 		PgCacheType fresh = {.typid = typid};
 		uint32		before = changes;

@@ -56,7 +56,7 @@ extern bool pgcache_value_to_text(const PgCacheValue *value, text **result);
 extern bool pgcache_value_to_datum(const PgCacheValue *value, Oid base,
 								   Datum *result);
 
-/* The type that cache_entry shows: text or the stored type's OID. */
+/* The type that cache_entry shows: the stored type, or text; for NULL text. */
 extern Oid	pgcache_value_type(const PgCacheValue *value);
 
 /* Bytes of decompressed data in the current context; data itself if plain. */

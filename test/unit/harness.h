@@ -92,7 +92,7 @@ make_store(Size bytes, int partitions, int eviction)
 	t.memory = malloc(pgcache_store_size(&t.config));
 	/* What was there before must not matter. */
 	memset(t.memory, 0xA5, pgcache_store_size(&t.config));
-	t.locks = malloc(sizeof(LWLockPadded) * pgcache_store_nlocks(&t.config));
+	t.locks = calloc(pgcache_store_nlocks(&t.config), sizeof(LWLockPadded));
 	pgcache_store_create(t.memory, t.locks, &t.config);
 	t.store = pgcache_store_attach(t.memory, t.locks, &t.config);
 	return t;

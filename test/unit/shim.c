@@ -3,6 +3,7 @@
  *	  The few symbols of the server that the store needs, for unit tests.
  *
  * LWLocks become pthread locks, so that tests may use threads as backends.
+ * The caller of pgcache_store_create provides them as zeroed memory.
  */
 #include "postgres.h"
 
@@ -10,30 +11,16 @@
 
 #include "storage/lwlock.h"
 
-#define MAX_LOCKS 1024
-
-static pthread_mutex_t table_mutex = PTHREAD_MUTEX_INITIALIZER;
-static LWLock *known[MAX_LOCKS];
-static pthread_rwlock_t locks[MAX_LOCKS];
-static int	nlocks = 0;
+/* An LWLock is a pthread lock in the same memory, all zero to begin with. */
+StaticAssertDecl(sizeof(LWLockPadded) >= sizeof(pthread_rwlock_t),
+				 "a pthread lock fits into an LWLock");
 
 static __thread int held = 0;
 
 static pthread_rwlock_t *
 lock_for(LWLock *lock)
 {
-	int			i;
-
-	pthread_mutex_lock(&table_mutex);
-	for (i = 0; i < nlocks && known[i] != lock; i++)
-		;
-	if (i == nlocks)
-	{
-		known[nlocks] = lock;
-		pthread_rwlock_init(&locks[nlocks++], NULL);
-	}
-	pthread_mutex_unlock(&table_mutex);
-	return &locks[i];
+	return (pthread_rwlock_t *) lock;
 }
 
 bool

@@ -1,0 +1,156 @@
+/*
+ * test_threads.c
+ *	  Threads as backends: readers without locks against writers.
+ *
+ * Every value says which key it belongs to and repeats a seed, so that a torn
+ * value, or one of another key, is found.  The memory is small: entries are
+ * evicted, regions move between partitions and blocks are used again all the
+ * time.
+ */
+#include "harness.h"
+
+#include <pthread.h>
+
+#define NKEYS		100
+#define NTHREADS	8
+#define MAX_LEN		60000
+
+static TestStore t;
+static int	steps;
+static int64 reads;
+static int64 hits;
+static pthread_mutex_t sum_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static uint32
+write_value(char *p, int key, uint32 seed, uint32 len)
+{
+	uint32	   *words = (uint32 *) p;
+
+	len = Max(len & ~3U, 16);
+	words[0] = key;
+	words[1] = len;
+	for (uint32 i = 2; i < len / 4; i++)
+		words[i] = seed + i;
+	return len;
+}
+
+static bool
+value_is_good(const char *p, int key, uint32 len)
+{
+	const uint32 *words = (const uint32 *) p;
+
+	if (len < 16 || words[0] != key || words[1] != len)
+		return false;
+	for (uint32 i = 3; i < len / 4; i++)
+		if (words[i] != words[2] + i - 2)
+			return false;
+	return true;
+}
+
+static void
+one_put(TestStore *mine, int n, const char *key, int key_len, char *value)
+{
+	uint32		len = random_below(3) ? random_below(300) : random_below(MAX_LEN);
+	PgCacheItem item;
+
+	len = write_value(value, n, random_below(1 << 30), len);
+	item = make_item(mine, n % 3, key, key_len, value, len);
+	if (random_below(8) == 0)
+	{
+		item.flags |= PGCACHE_ENTRY_TTL;
+		item.expires = test_now + 1000000;
+	}
+	pgcache_store_put(mine->store, &item, random_below(4), 1);
+}
+
+static void *
+work(void *arg)
+{
+	TestStore	mine = t;
+	char	   *value = malloc(MAX_LEN + 4);
+	int64		my_reads = 0;
+	int64		my_hits = 0;
+
+	mine.store = pgcache_store_attach(t.memory, t.locks, &t.config);
+	random_state = 88172645463325252 + (uintptr_t) arg * 7919;
+	for (int i = 0; i < steps; i++)
+	{
+		int			n = random_below(NKEYS);
+		char		key[32];
+		int			key_len = sprintf(key, "key %d", n);
+		PgCacheKey	k;
+
+		pgcache_store_key(mine.store, &k, n % 3, key, key_len);
+		switch (random_below(16))
+		{
+			case 0:
+			case 1:
+			case 2:
+				one_put(&mine, n, key, key_len, value);
+				break;
+			case 3:
+				pgcache_store_delete(mine.store, &k);
+				break;
+			case 4:
+				pgcache_store_touch(mine.store, &k, 0,
+									random_below(2) ? DT_NOEND : test_now + 5000000,
+									random_below(2) ? 1000000 : 0, test_now + 9000000);
+				break;
+			case 5:
+				if (random_below(100) == 0)
+					pgcache_store_clear(mine.store, n % 3);
+				break;
+			case 6:
+				if (random_below(200) == 0)
+					pgcache_store_sweep(mine.store, random_below(mine.store->nparts));
+				break;
+			default:
+				{
+					PgCacheRef	ref;
+					char	   *found = read_value(&mine, n % 3, key, key_len, &ref);
+
+					my_reads++;
+					if (found)
+					{
+						my_hits++;
+						MUST(value_is_good(found, n, ref.meta.len));
+						free(found);
+					}
+				}
+		}
+	}
+	pthread_mutex_lock(&sum_mutex);
+	reads += my_reads;
+	hits += my_hits;
+	pthread_mutex_unlock(&sum_mutex);
+	free(mine.store);
+	free(value);
+	return NULL;
+}
+
+static void
+run(const char *name, int partitions, int eviction)
+{
+	pthread_t	threads[NTHREADS];
+
+	t = make_store(1024 * 1024, partitions, eviction);
+	reads = hits = 0;
+	for (uintptr_t i = 0; i < NTHREADS; i++)
+		MUST(pthread_create(&threads[i], NULL, work, (void *) (i + 1)) == 0);
+	for (int i = 0; i < NTHREADS; i++)
+		pthread_join(threads[i], NULL);
+	ok(is_sound(&t), "%s: sound after %lld reads, %lld of them hits, none torn",
+	   name, (long long) reads, (long long) hits);
+	ok(hits > 0, "%s: there were hits", name);
+	free_store(&t);
+}
+
+int
+main(int argc, char **argv)
+{
+	steps = 40000 * (argc > 1 ? atoi(argv[1]) : 1);
+	run("lru, one partition", 1, PGCACHE_EVICTION_LRU);
+	run("lru, four partitions", 4, PGCACHE_EVICTION_LRU);
+	run("s3fifo, two partitions", 2, PGCACHE_EVICTION_S3FIFO);
+	return done_testing();
+}
