@@ -17,6 +17,8 @@ CREATE FUNCTION bench.touch(value text) RETURNS int
 	AS :'floor', 'floor_touch' LANGUAGE C STRICT VOLATILE;
 CREATE FUNCTION bench.value(i int, size int) RETURNS text
 	AS :'floor', 'floor_value' LANGUAGE C STRICT VOLATILE;
+CREATE FUNCTION bench.cpu_time() RETURNS bigint
+	AS :'floor', 'floor_cpu_time' LANGUAGE C STRICT VOLATILE;
 CREATE FUNCTION bench.mark() RETURNS void
 	AS :'floor', 'floor_mark' LANGUAGE C STRICT VOLATILE;
 
@@ -27,13 +29,15 @@ CREATE TABLE bench.sets (
 	nkeys int NOT NULL,
 	size int NOT NULL);
 
--- A round of a case times each of its variants once: the statement repeated
--- so many times, over one of so many slices of the keys.
+-- A round of a case times each of its variants once: the statement, over one of
+-- so many slices of the keys, so many times, after so many times untimed, which
+-- bring what fits there into the caches of the CPU.
 CREATE TABLE bench.cases (
 	name text PRIMARY KEY,
 	title text NOT NULL,
 	set_name text NOT NULL REFERENCES bench.sets,
 	slices int NOT NULL,
+	warm int NOT NULL,
 	repeats int NOT NULL);
 
 -- In statement and proof {keys} stands for the keys, {set} for the name of the
@@ -131,13 +135,13 @@ DECLARE
 	keys text;
 	command text;
 	calls bigint;
-	started timestamptz;
-	elapsed float8;
+	started bigint;
+	elapsed bigint;
 BEGIN
 	SELECT * INTO STRICT c FROM bench.cases WHERE name = p_case;
 	SELECT * INTO STRICT s FROM bench.sets WHERE name = c.set_name;
 	IF quick THEN
-		c.repeats := greatest(1, c.repeats / 5);
+		c.repeats := greatest(1, c.repeats / 2);
 		c.slices := CASE WHEN c.slices = 1 THEN 1 ELSE c.slices * 4 END;
 	END IF;
 	CALL bench.prove(c, s);
@@ -147,19 +151,18 @@ BEGIN
 		FOR v IN SELECT * FROM bench.variants WHERE case_name = c.name ORDER BY random() LOOP
 			command := bench.fill_in(v.statement, s, keys);
 			elapsed := 0;
-			-- A set that fits into the CPU's caches is there after an untimed
-			-- pass.  Each time in a transaction of its own, or the table could
-			-- not clean up what updates leave.
-			FOR i IN (CASE c.slices WHEN 1 THEN 0 ELSE 1 END) .. c.repeats LOOP
-				started := clock_timestamp();
+			-- Each time in a transaction of its own, or the table could not
+			-- clean up what updates leave.
+			FOR i IN 1 - c.warm .. c.repeats LOOP
+				started := bench.cpu_time();
 				EXECUTE command;
 				IF i > 0 THEN
-					elapsed := elapsed + extract(epoch FROM clock_timestamp() - started);
+					elapsed := elapsed + bench.cpu_time() - started;
 				END IF;
 				COMMIT;
 			END LOOP;
 			INSERT INTO bench.results
-			VALUES (c.name, v.name, round, calls * c.repeats, elapsed * 1e9 / (calls * c.repeats));
+			VALUES (c.name, v.name, round, calls * c.repeats, elapsed::float8 / (calls * c.repeats));
 			COMMIT;
 		END LOOP;
 	END LOOP;

@@ -37,8 +37,7 @@ pgcache_hash_load(const char *p)
 static inline uint64
 pgcache_hash(const char *p, Size len, uint64 salt, const uint64 seed[2])
 {
-	uint64		h = seed[0] ^ pgcache_hash_fold(salt ^ UINT64CONST(0xa0761d6478bd642f),
-												len ^ seed[1]);
+	uint64		h = seed[0] ^ (salt * UINT64CONST(0xa0761d6478bd642f));
 	uint64		a = 0,
 				b = 0;
 
@@ -65,7 +64,7 @@ pgcache_hash(const char *p, Size len, uint64 salt, const uint64 seed[2])
 			((uint64) (unsigned char) p[len >> 1] << 8) |
 			(unsigned char) p[len - 1];
 	h = pgcache_hash_fold(a ^ seed[1] ^ UINT64CONST(0xe7037ed1a0b428db), b ^ h);
-	return pgcache_hash_fold(h ^ seed[0], UINT64CONST(0x8ebc6af09c88c6e3));
+	return pgcache_hash_fold(h ^ seed[0], len ^ UINT64CONST(0x8ebc6af09c88c6e3));
 }
 
 #endif							/* PGCACHE_BASE_HASH_H */

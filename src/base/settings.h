@@ -33,6 +33,11 @@ typedef enum PgCacheEviction
 #define PGCACHE_MEMORY_MIN_MB		1
 #define PGCACHE_MEMORY_MAX_MB		(1024 * 1024)
 
+/* At 10 % misses are some 0.4 % more than of exact LRU, at 25 % over 1 %. */
+#define PGCACHE_LRU_BUMP_DEFAULT	10
+#define PGCACHE_LRU_BUMP_MIN		0
+#define PGCACHE_LRU_BUMP_MAX		100
+
 #define PGCACHE_NAMESPACES_DEFAULT	256
 #define PGCACHE_NAMESPACES_MIN		2
 #define PGCACHE_NAMESPACES_MAX		4096
@@ -59,7 +64,8 @@ typedef enum PgCacheEviction
 	ENUM(eviction, PGCACHE_EVICTION_LRU, pgcache_eviction_options, \
 		 PGC_POSTMASTER, 0, \
 		 "Sets the policy that chooses which entry makes room for another.") \
-	INT(lru_bump, 25, 0, 100, PGC_SUSET, 0, \
+	INT(lru_bump, PGCACHE_LRU_BUMP_DEFAULT, PGCACHE_LRU_BUMP_MIN, \
+		PGCACHE_LRU_BUMP_MAX, PGC_SUSET, 0, \
 		"Sets after which share of the queue, in percent, an entry that is hit moves to its head; 0 means at every hit.") \
 	INT(max_namespaces, PGCACHE_NAMESPACES_DEFAULT, PGCACHE_NAMESPACES_MIN, \
 		PGCACHE_NAMESPACES_MAX, PGC_POSTMASTER, 0, \

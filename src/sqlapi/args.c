@@ -66,16 +66,25 @@ pgcache_args_ttl(FunctionCallInfo fcinfo, int argno)
 	return usec;
 }
 
+/*
+ * It is the same in all calls from one place in an expression, so that fn_extra
+ * can hold it.
+ */
 Oid
 pgcache_args_type(FunctionCallInfo fcinfo, int argno)
 {
-	Oid			typid = get_fn_expr_argtype(fcinfo->flinfo, argno);
+	FmgrInfo   *flinfo = fcinfo->flinfo;
+	Oid			typid = (Oid) (uintptr_t) flinfo->fn_extra;
 
+	if (likely(OidIsValid(typid)))
+		return typid;
+	typid = get_fn_expr_argtype(flinfo, argno);
 	if (!OidIsValid(typid))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDETERMINATE_DATATYPE),
 				 errmsg("could not determine data type of argument %d",
 						argno + 1)));
+	flinfo->fn_extra = (void *) (uintptr_t) typid;
 	return typid;
 }
 
@@ -117,8 +126,6 @@ pgcache_args_tags(FunctionCallInfo fcinfo, int argno, char *buf, uint8 *ntags)
 	int			used = 0;
 
 	*ntags = 0;
-	if (PG_ARGISNULL(argno))
-		return 0;
 	array = PG_GETARG_ANY_ARRAY_P(argno);
 	n = ArrayGetNItems(AARR_NDIM(array), AARR_DIMS(array));
 	array_iter_setup(&it, array);

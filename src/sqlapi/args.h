@@ -33,11 +33,14 @@ extern void pgcache_args_unsupported(FunctionCallInfo fcinfo, int argno,
 /* A TTL in microseconds, 0 where it is NULL; 22023 unless it is positive. */
 extern int64 pgcache_args_ttl(FunctionCallInfo fcinfo, int argno);
 
-/* The type of an argument that is declared as "any" of some kind. */
+/*
+ * The type of an argument that is declared as "any" of some kind.  A function
+ * can ask for one of its arguments only.
+ */
 extern Oid	pgcache_args_type(FunctionCallInfo fcinfo, int argno);
 
 /*
- * Packs an array of tags as the store has them, each after a length byte, in
+ * Packs an array of tags, not NULL, as the store has them, each after a length byte, in
  * their order and without duplicates.  buf has room for PGCACHE_MAX_TAGS_LEN
  * bytes; returns the bytes used.  Errors: 22004 for a NULL, 22023 for a tag of
  * 0 or too many bytes and for too many tags.

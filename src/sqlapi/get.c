@@ -24,11 +24,6 @@ PG_FUNCTION_INFO_V1(pgcache_sql_get_as);
 PG_FUNCTION_INFO_V1(pgcache_sql_exists);
 PG_FUNCTION_INFO_V1(pgcache_sql_expires_at);
 
-/* Flags of values whose bytes are not those of a text. */
-#define NOT_PLAIN_TEXT \
-	(PGCACHE_ENTRY_NULL | PGCACHE_ENTRY_TYPED | \
-	 PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD)
-
 /*
  * The rare rest of cache_get: NULL, another type, compressed.  Out of line, so
  * that the common path needs few registers.
@@ -70,7 +65,7 @@ pgcache_sql_get(PG_FUNCTION_ARGS)
 	{
 		text	   *result;
 
-		if (unlikely(ref.meta.flags & NOT_PLAIN_TEXT))
+		if (unlikely(ref.meta.flags & PGCACHE_NOT_PLAIN))
 			return get_converted(fcinfo, &lookup);
 		result = palloc(VARHDRSZ + ref.meta.len);
 		SET_VARSIZE(result, VARHDRSZ + ref.meta.len);

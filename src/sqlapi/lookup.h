@@ -23,6 +23,11 @@ typedef struct PgCacheLookup
 	PgCacheIncarnation incarnation;
 } PgCacheLookup;
 
+/* Flags of entries whose bytes are not those of a text. */
+#define PGCACHE_NOT_PLAIN \
+	(PGCACHE_ENTRY_NULL | PGCACHE_ENTRY_TYPED | \
+	 PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD)
+
 static pg_attribute_always_inline void
 pgcache_lookup_begin(PgCacheLookup *lookup, text *key, text *name, int need)
 {

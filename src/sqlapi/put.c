@@ -31,13 +31,17 @@ pgcache_put_begin(PgCachePut *put, FunctionCallInfo fcinfo,
 
 	/*
 	 * If the namespace is cleared from now on, or dropped and its slot given
-	 * away, this put is dead.  That must not happen by our own first use of
-	 * the namespace, which gives it a slot; so it is looked up twice, at the
-	 * cost of a comparison.
+	 * away, this put is dead.  So the number must be read after the look-up,
+	 * which may give the namespace a slot and clear that, and before anything
+	 * else changed.
 	 */
-	(void) pgcache_args_space(name, PGCACHE_WRITE);
-	item->seq = pgcache_store_seq(pgcache_store);
-	space = pgcache_args_space(name, PGCACHE_WRITE);
+	do
+	{
+		space = pgcache_args_space(name, PGCACHE_WRITE);
+		item->seq = pgcache_store_seq(pgcache_store);
+		pg_read_barrier();
+	} while (unlikely(pgcache_space_seen !=
+					  pg_atomic_read_u64(pgcache_space_changes)));
 
 	put->incarnation = space->incarnation;
 	put->compression = space->compression >= 0 ?
@@ -52,7 +56,7 @@ pgcache_put_begin(PgCachePut *put, FunctionCallInfo fcinfo,
 	item->tags = put->tags;
 	item->tags_len = 0;
 	item->ntags = 0;
-	if (tags_arg >= 0)
+	if (tags_arg >= 0 && !PG_ARGISNULL(tags_arg))
 		item->tags_len = pgcache_args_tags(fcinfo, tags_arg, put->tags,
 										   &item->ntags);
 }
@@ -79,7 +83,7 @@ pgcache_put_value(PgCachePut *put, Datum datum, bool isnull, Oid typid)
 	item->fingerprint = value.fingerprint;
 	item->raw_len = value.raw_len;
 	item->len = value.len;
-	item->value = value.data;
+	item->value = value.isnull ? "" : value.data;
 }
 
 PgCachePutResult

@@ -78,18 +78,20 @@ pgcache_ttl_life(const PgCacheTtl *ttl, TimestampTz now, TimestampTz created,
 void
 pgcache_ttl_start(const PgCacheTtl *ttl, PgCacheItem *item)
 {
-	PgCacheLife life;
+	PgCacheLife life = {DT_NOEND, 0, DT_NOEND};
 
-	item->created = ttl->usec != 0 ?
-		pgcache_clock_now() : pgcache_clock_statement();
-	pgcache_ttl_life(ttl, item->created, item->created, &life);
+	item->flags &= ~(PGCACHE_ENTRY_TTL | PGCACHE_ENTRY_SLIDING);
+	if (likely(ttl->usec == 0))
+		item->created = pgcache_clock_statement();
+	else
+	{
+		item->created = pgcache_clock_now();
+		pgcache_ttl_life(ttl, item->created, item->created, &life);
+		item->flags |= PGCACHE_ENTRY_TTL;
+		if (life.slide != 0)
+			item->flags |= PGCACHE_ENTRY_SLIDING;
+	}
 	item->expires = life.expires;
 	item->slide = life.slide;
 	item->slide_cap = life.slide_cap;
-
-	item->flags &= ~(PGCACHE_ENTRY_TTL | PGCACHE_ENTRY_SLIDING);
-	if (life.expires != DT_NOEND)
-		item->flags |= PGCACHE_ENTRY_TTL;
-	if (life.slide != 0)
-		item->flags |= PGCACHE_ENTRY_SLIDING;
 }

@@ -76,32 +76,6 @@ pgcache_entry_pack(char *p, uint32 flags, const EntryFields *fields)
 	return p - start;
 }
 
-void
-pgcache_entry_describe(const PgCacheStore *store, const PgCacheEntry *entry,
-					   const EntryFields *fields, PgCacheMeta *meta)
-{
-	TimestampTz epoch = store->shared->epoch;
-
-	meta->version = entry->version;
-	meta->created = epoch + (int64) entry->created * 1000;
-	meta->accessed = epoch + (int64) entry->accessed * USECS_PER_SEC;
-	meta->expires = fields->expires;
-	meta->slide = fields->slide;
-	meta->slide_cap = fields->slide_cap;
-	meta->seq = entry->seq;
-	meta->hits = 0;
-	meta->len = entry->len;
-	meta->raw_len = fields->raw_len;
-	meta->typid = fields->typid;
-	meta->fingerprint = fields->fingerprint;
-	meta->priority = fields->priority;
-	meta->flags = entry->flags & ~(ENTRY_CHAINED | ENTRY_MAIN);
-	meta->key_len = entry->key_len;
-	meta->space = entry->space;
-	meta->tags_len = fields->tags_len;
-	meta->ntags = fields->ntags;
-}
-
 uint64
 pgcache_entry_hash(const PgCacheStore *store, const PgCacheEntry *entry)
 {

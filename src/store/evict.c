@@ -216,6 +216,7 @@ pgcache_make_room(PgCacheStore *store, PgCachePartition *part)
 		class = choose_class(store, part, false);
 	if (class == NULL)
 		return false;
+	part->ordered = true;
 	pgcache_entry_remove(store, part, store->policy->victim(store, part, class),
 						 NULL, CAUSE_EVICTED);
 	return true;

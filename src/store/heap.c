@@ -296,6 +296,7 @@ pgcache_heap_grow(PgCacheStore *store, PgCachePartition *part)
 	block_at(store, offset + size)->block = BLOCK_END;
 	mark_free(store, offset, size, 0);
 	link_free(store, &part->heap, offset, size);
+	part->ordered = !pgcache_pool_is_roomy(store);
 	return true;
 }
 

@@ -5,9 +5,13 @@
  *
  * One queue a class.  A hit moves an entry to the head only when a certain
  * share of the queue's length (pg_cache.lru_bump) has been stamped since it was
- * last there, which a reader sees without a lock (read.c); after 25 % the
- * misses are at most 0.2 % more than of exact LRU, and a hot entry is left
- * alone.
+ * last there, which a reader sees without a lock (read.c); so a hot entry is
+ * left alone, and the misses are hardly more than of exact LRU.
+ *
+ * As long as an eighth of the memory is free, the first hit of an entry moves it
+ * and leaves a bit in the index, and later ones do nothing: what is used at all
+ * is then in front of what is not, and the order of use is learnt when it
+ * begins to count.
  *
  * Copyright (c) 2026, pg_cache contributors
  *

@@ -21,11 +21,11 @@
 
 #include "store/store_internal.h"
 
-/* The small queue's share of a class. */
-#define SMALL_PERCENT	10
-
 /* Entries that one search for a victim moves at the most, under a lock. */
 #define MAX_MOVES		256
+
+/* The small queue's share of a class. */
+#define SMALL_PERCENT	10
 
 static PgCacheGhost *
 ghost_row(const PgCacheStore *store, const PgCachePartition *part, uint64 hash)
@@ -94,8 +94,8 @@ s3fifo_insert(PgCacheStore *store, PgCachePartition *part,
 }
 
 /*
- * Whether an entry was used since it was last looked at; counts the use off if
- * it is to stay in its queue.
+ * Whether an entry was used since it was last looked at; counts one use off if
+ * it is to stay in its queue, else all.
  */
 static bool
 take_use(PgCacheStore *store, PgCachePartition *part, PgCacheOffset offset,

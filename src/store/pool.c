@@ -27,6 +27,14 @@ pgcache_pool_limit(const PgCacheStore *store)
 	return Max(limit, Min(store->nregions, (uint32) store->nparts * 4));
 }
 
+bool
+pgcache_pool_is_roomy(const PgCacheStore *store)
+{
+	uint64		in_use = pg_atomic_read_u32(&store->shared->pool.in_use);
+
+	return in_use * 8 < (uint64) pgcache_pool_limit(store) * 7;
+}
+
 /* The list of a partition that regions of that kind are in, if any. */
 static uint32 *
 list_for(PgCachePartition *part, PgCacheRegionKind kind)

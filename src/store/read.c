@@ -22,6 +22,10 @@
  */
 #include "postgres.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "common/pg_prng.h"
 #include "storage/s_lock.h"
 
@@ -51,6 +55,26 @@ in_bounds(const PgCacheStore *store, PgCacheOffset offset, Size bytes)
 		bytes <= ((uint64) (store->end - offset) << store->shift);
 }
 
+/* The slots whose tag is that one, as bits. */
+static inline uint32
+match_tags(const PgCacheBucket *bucket, uint16 tag)
+{
+#ifdef __SSE2__
+	/* Reads the first two expiries, too. */
+	__m128i		tags = _mm_loadu_si128((const __m128i *) bucket->tag);
+	uint32		mask = _mm_movemask_epi8(_mm_packs_epi16(_mm_cmpeq_epi16(tags, _mm_set1_epi16(tag)),
+														 _mm_setzero_si128()));
+
+	return mask & ((1 << BUCKET_SLOTS) - 1);
+#else
+	uint32		mask = 0;
+
+	for (int i = 0; i < BUCKET_SLOTS; i++)
+		mask |= (uint32) (bucket->tag[i] == tag) << i;
+	return mask;
+#endif
+}
+
 /*
  * Compares the entry at a location with the key, and copies its header to
  * *head.  May read garbage, but stays in bounds.
@@ -61,16 +85,32 @@ entry_matches(const PgCacheStore *store, PgCacheOffset location,
 {
 	const PgCacheEntry *entry = at(store, location);
 
-	if (!in_bounds(store, location,
-				   ENTRY_HEADER_BYTES + PGCACHE_MAX_KEY_LEN + ENTRY_MAX_FIELDS))
-	{
-		/* Near the end only what is needed need be there. */
-		if (!in_bounds(store, location, ENTRY_HEADER_BYTES + key->len))
-			return false;
-	}
+	if (unlikely(!in_bounds(store, location, ENTRY_HEADER_BYTES + (Size) key->len)))
+		return false;
 	memcpy(head, entry, ENTRY_HEADER_BYTES);
 	return head->key_len == key->len && head->space == key->space &&
 		memcmp(entry->key, key->data, key->len) == 0;
+}
+
+/* Fills ref with the optional fields of an entry whose header is *head. */
+static pg_noinline void
+describe_fields(const PgCacheStore *store, PgCacheRef *ref,
+				PgCacheOffset location, const PgCacheEntry *head)
+{
+	const PgCacheEntry *entry = at(store, location);
+	Size		rest = ((uint64) (store->end - location) << store->shift) -
+		ENTRY_HEADER_BYTES - head->key_len;
+	EntryFields fields;
+	char		packed[ENTRY_MAX_FIELDS];
+
+	memset(packed, 0, sizeof(packed));
+	memcpy(packed, entry->key + head->key_len, Min(rest, sizeof(packed)));
+	pgcache_entry_unpack(packed, head->flags, head->len, &fields);
+	entry_describe(store, head, &fields, &ref->meta);
+	ref->chain = fields.chain;
+	ref->inline_len = fields.inline_len;
+	ref->tags_offset += fields.size;
+	ref->value_offset = ref->tags_offset + fields.tags_len;
 }
 
 /* Fills ref from an entry whose header was copied to *head. */
@@ -78,31 +118,25 @@ static inline void
 describe(const PgCacheStore *store, PgCacheRef *ref, PgCacheOffset location,
 		 const PgCacheEntry *head)
 {
-	const PgCacheEntry *entry = at(store, location);
-	EntryFields fields;
-	char		packed[ENTRY_MAX_FIELDS];
-
-	if (unlikely(head->flags & ENTRY_FIELDS))
-	{
-		Size		rest = ((uint64) (store->end - location) << store->shift) -
-			ENTRY_HEADER_BYTES - head->key_len;
-
-		memcpy(packed, entry->key + head->key_len, Min(rest, sizeof(packed)));
-	}
-	pgcache_entry_unpack(packed, head->flags, head->len, &fields);
-	pgcache_entry_describe(store, head, &fields, &ref->meta);
 	ref->location = location;
 	ref->stamp = head->stamp;
-	ref->accessed = head->accessed;
 	ref->class = head->class;
-	ref->chain = fields.chain;
-	ref->inline_len = fields.inline_len;
-	ref->tags_offset = ENTRY_HEADER_BYTES + head->key_len + fields.size;
-	ref->value_offset = ref->tags_offset + fields.tags_len;
+	ref->tags_offset = ENTRY_HEADER_BYTES + head->key_len;
+	if (unlikely(head->flags & ENTRY_FIELDS))
+		describe_fields(store, ref, location, head);
+	else
+	{
+		const EntryFields none = {.expires = DT_NOEND, .raw_len = head->len};
+
+		entry_describe(store, head, &none, &ref->meta);
+		ref->chain = 0;
+		ref->inline_len = head->len;
+		ref->value_offset = ref->tags_offset;
+	}
 }
 
 /* Looks for the key once. */
-static inline Look
+static pg_attribute_always_inline Look
 look(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
 	 PgCacheRef *ref)
 {
@@ -116,7 +150,7 @@ look(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
 	pg_read_barrier();
 	first = bucket_for(store, part, TABLE_BUCKETS(table), (uint32) key->hash);
 	version = pg_atomic_read_u32(&first->version);
-	if (version & 1)
+	if (unlikely(version & 1))
 		return LOOK_TORN;
 	pg_read_barrier();
 
@@ -125,13 +159,11 @@ look(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
 	{
 		PgCacheOffset next;
 
-		for (int i = 0; i < BUCKET_SLOTS; i++)
+		for (uint32 slots = match_tags(bucket, tag); slots != 0; slots &= slots - 1)
 		{
-			PgCacheOffset location;
+			int			i = pg_rightmost_one_pos32(slots);
+			PgCacheOffset location = bucket->location[i];
 
-			if (bucket->tag[i] != tag)
-				continue;
-			location = bucket->location[i];
 			if (location == 0 || !entry_matches(store, location, key, &head))
 				continue;
 			describe(store, ref, location, &head);
@@ -142,8 +174,8 @@ look(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
 			ref->bucket_version = version;
 			ref->table_version = TABLE_VERSION(table);
 			pg_read_barrier();
-			if (pg_atomic_read_u32(&first->version) != version ||
-				TABLE_VERSION(pg_atomic_read_u64(&part->table)) != TABLE_VERSION(table))
+			if (unlikely(pg_atomic_read_u32(&first->version) != version ||
+						 TABLE_VERSION(pg_atomic_read_u64(&part->table)) != TABLE_VERSION(table)))
 				return LOOK_TORN;
 			return LOOK_FOUND;
 		}
@@ -161,7 +193,7 @@ look(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
 	return LOOK_ABSENT;
 }
 
-static Look
+static pg_noinline Look
 look_locked(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
 			PgCacheRef *ref)
 {
@@ -236,20 +268,16 @@ pgcache_store_find(PgCacheStore *store, const PgCacheKey *key, PgCacheRef *ref)
 
 /* ---- copying ------------------------------------------------------------------- */
 
-/* Copies the value; false where the extents make no sense. */
+/*
+ * Copies what of the value is in extents; false where they make no sense.  Where
+ * the first is, the entry said while it was linked; what follows may be garbage.
+ */
 static bool
-copy_value(const PgCacheStore *store, const PgCacheRef *ref, char *dst)
+copy_extents(const PgCacheStore *store, const PgCacheRef *ref, char *dst)
 {
 	uint32		rest = ref->meta.len - ref->inline_len;
 	PgCacheOffset offset = ref->chain;
 
-	if (unlikely(ref->inline_len > ref->meta.len ||
-				 !in_bounds(store, ref->location,
-							(Size) ref->value_offset + ref->inline_len)))
-		return false;
-	memcpy(dst, (char *) at(store, ref->location) + ref->value_offset,
-		   ref->inline_len);
-	dst += ref->inline_len;
 	while (rest > 0)
 	{
 		PgCacheExtent head;
@@ -266,6 +294,19 @@ copy_value(const PgCacheStore *store, const PgCacheRef *ref, char *dst)
 		offset = head.next;
 	}
 	return true;
+}
+
+/*
+ * Copies the value.  Its place was read while the entry was linked, so it is in
+ * bounds; whether its bytes are still the value, the caller finds out.
+ */
+static inline bool
+copy_value(const PgCacheStore *store, const PgCacheRef *ref, char *dst)
+{
+	memcpy(dst, (char *) at(store, ref->location) + ref->value_offset,
+		   ref->inline_len);
+	return likely(ref->chain == 0) ||
+		copy_extents(store, ref, dst + ref->inline_len);
 }
 
 /* Whether the entry is still linked as it was when it was found. */
@@ -310,13 +351,10 @@ pgcache_store_copy(PgCacheStore *store, PgCacheRef *ref, char *dst)
 bool
 pgcache_store_copy_tags(PgCacheStore *store, PgCacheRef *ref, char *dst)
 {
-	if (in_bounds(store, ref->location, (Size) ref->tags_offset + ref->meta.tags_len))
-	{
-		memcpy(dst, (char *) at(store, ref->location) + ref->tags_offset,
-			   ref->meta.tags_len);
-		if (is_unchanged(ref))
-			return true;
-	}
+	memcpy(dst, (char *) at(store, ref->location) + ref->tags_offset,
+		   ref->meta.tags_len);
+	if (is_unchanged(ref))
+		return true;
 	return copy_locked(store, ref, dst, true);
 }
 
@@ -328,11 +366,11 @@ pgcache_store_copy_tags(PgCacheStore *store, PgCacheRef *ref, char *dst)
  * small registers", CACM 1978), so that a hot entry is hardly written.
  */
 static inline uint64
-with_hit(const PgCacheStore *store, uint64 use, int slot)
+with_hit(uint64 use, int slot, bool with_freq)
 {
 	uint8		hits = USE_HITS(use, slot);
 
-	if (!store->policy->bumps && USE_FREQ(use, slot) < 3)
+	if (with_freq && USE_FREQ(use, slot) < 3)
 		use += USE_ONE_FREQ(slot);
 	if (hits < EXACT_HITS)
 		use += USE_ONE_HIT(slot);
@@ -347,7 +385,7 @@ with_hit(const PgCacheStore *store, uint64 use, int slot)
 }
 
 static inline void
-count_hit(const PgCacheStore *store, const PgCacheRef *ref)
+count_hit(const PgCacheRef *ref, bool with_freq)
 {
 	PgCacheBucket *bucket = ref->holder;
 	uint64		use = pg_atomic_read_u64(&bucket->use);
@@ -358,7 +396,7 @@ count_hit(const PgCacheStore *store, const PgCacheRef *ref)
 
 		if (!USE_IS_MARKED(use) || bucket->location[ref->slot] != ref->location)
 			return;
-		next = with_hit(store, use, ref->slot);
+		next = with_hit(use, ref->slot, with_freq);
 		if (next == use || pg_atomic_compare_exchange_u64(&bucket->use, &use, next))
 			return;
 	}
@@ -381,7 +419,10 @@ pgcache_store_hits(const PgCacheRef *ref)
 										ref->slot));
 }
 
-/* Whether so much was stamped since that the entry must move to the head. */
+/*
+ * Whether the entry must move to the head of its queue: when so much was stamped
+ * since it was there, or, while memory is not short, at its first hit.
+ */
 static inline bool
 wants_bump(const PgCacheStore *store, const PgCacheRef *ref)
 {
@@ -390,9 +431,23 @@ wants_bump(const PgCacheStore *store, const PgCacheRef *ref)
 
 	if (!store->policy->bumps || ref->class >= MAX_CLASSES)
 		return false;
+	if (!ref->part->ordered && store->tuning.lru_bump > 0)
+		return USE_FREQ(pg_atomic_read_u64(&ref->holder->use), ref->slot) == 0;
 	age = pgcache_class_clock(store, ref->part, class) - ref->stamp;
 	return (uint64) age * 100 >
 		(uint64) class->queue[QUEUE_SMALL].count * store->tuning.lru_bump;
+}
+
+/* The bit that says that the entry was moved while memory was not short. */
+static void
+mark_moved(const PgCachePartition *part, const PgCacheSlot *slot)
+{
+	uint64		use = pg_atomic_read_u64(&slot->bucket->use);
+
+	use &= ~(USE_ONE_FREQ(slot->slot) * 3);
+	if (!part->ordered)
+		use |= USE_ONE_FREQ(slot->slot);
+	pg_atomic_write_u64(&slot->bucket->use, use);
 }
 
 /*
@@ -420,10 +475,11 @@ write_hit(PgCacheStore *store, PgCacheRef *ref, uint32 seconds, bool bump)
 		if (entry->version == ref->meta.version)
 		{
 			entry->accessed = Max(entry->accessed, seconds);
-			if (bump && part->classes[entry->class].queue[QUEUE_SMALL].head != offset)
+			if (bump)
 			{
 				pgcache_queue_unlink(store, part, offset);
 				pgcache_queue_push(store, part, offset, QUEUE_SMALL);
+				mark_moved(part, &slot);
 			}
 			/* A touch may have made it another kind meanwhile. */
 			if (sliding && (entry->flags & PGCACHE_ENTRY_SLIDING))
@@ -444,18 +500,20 @@ write_hit(PgCacheStore *store, PgCacheRef *ref, uint32 seconds, bool bump)
 void
 pgcache_store_hit(PgCacheStore *store, PgCacheRef *ref, TimestampTz statement)
 {
+	int64		idle = statement - ref->meta.accessed;
 	bool		bump;
 
-	count_hit(store, ref);
-	if (unlikely(store->memo_statement != statement))
-	{
-		store->memo_statement = statement;
-		store->memo_seconds = seconds_of(store, statement);
-	}
+	count_hit(ref, !store->policy->bumps);
+
+	/*
+	 * The time of the last access is kept to an eighth of the entry's age, so
+	 * that an entry is written for it a few times in its life and no more.
+	 */
 	bump = wants_bump(store, ref);
-	if (unlikely(bump || store->memo_seconds > ref->accessed ||
-				 (ref->meta.flags & PGCACHE_ENTRY_SLIDING)))
-		write_hit(store, ref, store->memo_seconds, bump);
+	if (unlikely(bump || (ref->meta.flags & PGCACHE_ENTRY_SLIDING) ||
+				 (idle >= USECS_PER_SEC &&
+				  idle * 8 > statement - ref->meta.created)))
+		write_hit(store, ref, seconds_of(store, statement), bump);
 }
 
 /* ---- prefetching ------------------------------------------------------------------ */

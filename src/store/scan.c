@@ -27,7 +27,7 @@ copy_record(PgCacheStore *store, const PgCacheEntry *entry, uint8 hits,
 	size = MAXALIGN(sizeof(PgCacheScanned) + entry->key_len + fields.tags_len);
 	if (size > room)
 		return size;
-	pgcache_entry_describe(store, entry, &fields, &record->meta);
+	entry_describe(store, entry, &fields, &record->meta);
 	record->meta.hits = pgcache_decode_hits(hits);
 	record->size = size;
 	buf += sizeof(PgCacheScanned);

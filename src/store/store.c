@@ -116,7 +116,7 @@ address(PgCacheStore *store, void *memory, LWLockPadded *locks,
 
 	memset(store, 0, sizeof(*store));
 	store->tuning.memory_limit = config->memory;
-	store->tuning.lru_bump = 25;
+	store->tuning.lru_bump = PGCACHE_LRU_BUMP_DEFAULT;
 	store->shared = (PgCacheSharedStore *) start;
 	store->parts = (PgCachePartition *) (start + l.parts);
 	store->directory = (PgCacheOffset *) (start + l.directory);

@@ -101,7 +101,7 @@ typedef struct PgCacheMeta
 {
 	uint64		version;		/* differs between all entries a key ever had */
 	TimestampTz created;		/* to the millisecond */
-	TimestampTz accessed;		/* to the second */
+	TimestampTz accessed;		/* to a second and to an eighth of its age */
 	TimestampTz expires;		/* DT_NOEND without TTL */
 	int64		slide;			/* microseconds; SLIDING only */
 	TimestampTz slide_cap;		/* SLIDING only */
@@ -132,7 +132,6 @@ typedef struct PgCacheRef
 	uint32		table_version;
 	uint32		location;
 	uint32		stamp;
-	uint32		accessed;
 	uint32		tags_offset;	/* from the entry's start */
 	uint32		value_offset;
 	uint32		inline_len;		/* bytes of the value that lie there */

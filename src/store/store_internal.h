@@ -193,7 +193,7 @@ typedef struct PgCacheExtent
  * used ones come first, in the chain as a whole.
  *
  * use is what readers write, without a lock: for each slot eight bits of hits,
- * exact to 127, then logarithmic (read.c), and two bits for S3-FIFO.  They do
+ * exact to 127, then logarithmic (read.c), and two bits for the policy.  They do
  * so by compare-and-swap of the whole word, which bears a mark while the memory
  * is a bucket, so that a late reader does not write into what a former bucket
  * has become.
@@ -302,7 +302,8 @@ typedef struct PgCachePartition
 	/* What readers take for hints. */
 	uint32		clock;			/* stamps given */
 	uint32		nentries;
-	char		pad1[PG_CACHE_LINE_SIZE - 8];
+	bool		ordered;		/* memory is short, so the queues' order counts */
+	char		pad1[PG_CACHE_LINE_SIZE - 9];
 
 	/* The lock's holder only. */
 	uint64		version;		/* last given to an entry */
@@ -388,10 +389,6 @@ struct PgCacheStore
 	PgCacheGhost *ghosts;		/* ghost_sets rows a partition, or NULL */
 	uint32		ghost_sets;
 	LWLockPadded *locks;		/* one a partition, then the pool's */
-
-	/* Memo of this process: a statement's start in seconds of the store. */
-	TimestampTz memo_statement;
-	uint32		memo_seconds;
 };
 
 /* The queue that an entry is in. */
@@ -480,6 +477,9 @@ extern void pgcache_pool_give(PgCacheStore *store, PgCachePartition *part,
 /* Number of regions that the limit allows. */
 extern uint32 pgcache_pool_limit(const PgCacheStore *store);
 
+/* Whether at least an eighth of what the limit allows is free. */
+extern bool pgcache_pool_is_roomy(const PgCacheStore *store);
+
 /* ---- heap.c --------------------------------------------------------------- */
 
 /*
@@ -521,10 +521,32 @@ extern void pgcache_entry_fields(const PgCacheEntry *entry, EntryFields *fields)
 /* Packs them; p has room for ENTRY_MAX_FIELDS.  Returns the bytes. */
 extern uint32 pgcache_entry_pack(char *p, uint32 flags, const EntryFields *fields);
 
-/* Fills meta from an entry and its fields. */
-extern void pgcache_entry_describe(const PgCacheStore *store,
-								   const PgCacheEntry *entry,
-								   const EntryFields *fields, PgCacheMeta *meta);
+/* Fills meta from an entry and its fields; inline, since every hit does it. */
+static inline void
+entry_describe(const PgCacheStore *store, const PgCacheEntry *entry,
+			   const EntryFields *fields, PgCacheMeta *meta)
+{
+	TimestampTz epoch = store->shared->epoch;
+
+	meta->version = entry->version;
+	meta->created = epoch + (int64) entry->created * 1000;
+	meta->accessed = epoch + (int64) entry->accessed * USECS_PER_SEC;
+	meta->expires = fields->expires;
+	meta->slide = fields->slide;
+	meta->slide_cap = fields->slide_cap;
+	meta->seq = entry->seq;
+	meta->hits = 0;
+	meta->len = entry->len;
+	meta->raw_len = fields->raw_len;
+	meta->typid = fields->typid;
+	meta->fingerprint = fields->fingerprint;
+	meta->priority = fields->priority;
+	meta->flags = entry->flags & ~(ENTRY_CHAINED | ENTRY_MAIN);
+	meta->key_len = entry->key_len;
+	meta->space = entry->space;
+	meta->tags_len = fields->tags_len;
+	meta->ntags = fields->ntags;
+}
 
 extern uint64 pgcache_entry_hash(const PgCacheStore *store, const PgCacheEntry *entry);
 

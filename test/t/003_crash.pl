@@ -111,7 +111,7 @@ for my $end ('pg_cancel_backend', 'pg_terminate_backend')
 {
 	$node->safe_psql('postgres', q{SELECT cache_clear(); CALL fill()});
 	my ($holder, $held, $pid) = hold_at($node, 'put-before-steal',
-		q{SELECT cache_put('held', repeat('large', 600000)), count(*) FROM generate_series(1, 1000000000)});
+		q{DO $$ BEGIN PERFORM cache_put('held', repeat('large', 600000)); LOOP END LOOP; END $$});
 	$node->safe_psql('postgres', "SELECT $end($pid)");
 	$holder->query_safe(q{SELECT pgcache_test_disarm('put-before-steal')});
 	$node->poll_query_until('postgres',
@@ -127,13 +127,14 @@ for my $end ('pg_cancel_backend', 'pg_terminate_backend')
 # Anywhere: a statement is cancelled after so many milliseconds, and whatever
 # it did, the cache is sound and its values whole.
 my %statements = (
-	'large put' => q{SELECT cache_put('large', repeat('large', 700000)) FROM generate_series(1, 200)},
+	'large put' => q{SELECT cache_put('large', repeat('large', 700000))
+		FROM (SELECT generate_series(1, 1000000)) s},
 	'put_many' => q{SELECT cache_put_many(
 		ARRAY(SELECT 'fill' || i FROM generate_series(1, 8000) i),
 		ARRAY(SELECT repeat(chr(97 + i % 26), 3000) FROM generate_series(1, 8000) i))
-		FROM generate_series(1, 200)},
-	'get_many' => q{SELECT count(*) FROM generate_series(1, 1000), cache_get_many(
-		ARRAY(SELECT 'fill' || i FROM generate_series(1, 8000) i))});
+		FROM (SELECT generate_series(1, 1000000)) s},
+	'get_many' => q{SELECT count(*) FROM (SELECT generate_series(1, 1000000) AS n) s, cache_get_many(
+		ARRAY(SELECT 'fill' || i FROM generate_series(least(s.n, 1), 8000) i))});
 for my $what (sort keys %statements)
 {
 	my $script = join("\n", map { "SET statement_timeout = $_; $statements{$what};" } 1 .. 30);

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_server install install_test_functions is_sound
-  can_load query_error hold_at);
+  can_load query_error session_error hold_at);
 
 # A server with the given lines in postgresql.conf, running, and with the
 # extension in database postgres.
@@ -74,6 +74,16 @@ sub query_error
 	my ($rc, $out, $err) = $node->psql($database // 'postgres',
 		"\\set VERBOSITY verbose\n$sql", on_error_stop => 1);
 	return $rc == 0 ? 'no error' : $err;
+}
+
+# The same in a session that goes on.
+sub session_error
+{
+	my ($session, $sql) = @_;
+	$session->query($sql);
+	my $err = $session->{stderr};
+	$session->{stderr} = '';
+	return $err;
 }
 
 # Arms a debug point in one session, runs a statement in another that comes
