@@ -11,8 +11,10 @@ SELECT setseed(0.5) \g /dev/null
 CREATE TABLE sample_pages AS
 SELECT package FROM packages ORDER BY random() LIMIT 1000;
 CREATE TABLE sample_dependents AS
-SELECT target AS package FROM depends GROUP BY target
-HAVING count(*) >= 100 ORDER BY random() LIMIT 50;
+SELECT package
+FROM (SELECT target AS package FROM depends GROUP BY target
+	  ORDER BY count(*) DESC, target LIMIT 500) AS needed
+ORDER BY random() LIMIT 50;
 VACUUM ANALYZE sample_pages, sample_dependents;
 
 CREATE TABLE timing (what text, how text, package text, us float8, result text);

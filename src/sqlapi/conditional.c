@@ -47,7 +47,7 @@ put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
 					  PG_ARGISNULL(value_arg),
 					  pgcache_args_type(fcinfo, value_arg));
 	pgcache_ttl_start(&put.ttl, &put.item);
-	return pgcache_put_store(&put, mode, version) != PGCACHE_NOT_STORED;
+	return pgcache_put_store(&put, mode, version) == PGCACHE_STORED;
 }
 
 Datum

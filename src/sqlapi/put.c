@@ -105,6 +105,8 @@ pgcache_put_store(PgCachePut *put, PgCachePutMode mode, uint64 version)
 		pgcache_count(item->key.space, put->incarnation, PGCACHE_PUTS, 1);
 	else if (result == PGCACHE_DROPPED)
 		pgcache_count(item->key.space, put->incarnation, PGCACHE_DROPPED_PUTS, 1);
+	else if (result == PGCACHE_STALE)
+		pgcache_count(item->key.space, put->incarnation, PGCACHE_STALE_PUTS, 1);
 	return result;
 }
 

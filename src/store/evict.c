@@ -62,12 +62,18 @@ void
 pgcache_usage_account(const PgCacheStore *store, PgCachePartitionUsage *u,
 					  const PgCacheEntry *entry, int sign)
 {
-	EntryFields fields;
+	uint32		raw_len = entry->len;
 
-	pgcache_entry_fields(entry, &fields);
+	if (entry->flags & (PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD))
+	{
+		EntryFields fields;
+
+		pgcache_entry_fields(entry, &fields);
+		raw_len = fields.raw_len;
+	}
 	u->entries += sign;
 	u->key_bytes += sign * (int64) entry->key_len;
-	u->bytes += sign * (int64) fields.raw_len;
+	u->bytes += sign * (int64) raw_len;
 	u->stored_bytes += sign * (int64) entry->len;
 	u->memory += sign * ((int64) entry_granules(store, entry) << store->shift);
 }

@@ -20,7 +20,8 @@
 uint32
 pgcache_pool_limit(const PgCacheStore *store)
 {
-	uint32		limit = Min(store->tuning.memory_limit / store->region_bytes,
+	uint32		limit = Min(store->tuning.memory_limit >>
+							(store->region_shift + store->shift),
 							store->nregions);
 
 	/* Each partition has a segment of its index and needs a region of heap. */

@@ -547,9 +547,11 @@ pgcache_store_prefetch_entry(PgCacheStore *store, const PgCacheKey *key)
 		{
 			const char *entry = at(store, location);
 
+			/* As far as a small value reaches. */
 			__builtin_prefetch(entry);
 			__builtin_prefetch(entry + 64);
 			__builtin_prefetch(entry + 128);
+			__builtin_prefetch(entry + 176);
 		}
 	}
 	if (bucket->next != 0 && in_bounds(store, bucket->next, BUCKET_BYTES))

@@ -173,6 +173,77 @@ oldest_class(PgCacheStore *store, PgCachePartition *part, uint16 number,
 	return chosen;
 }
 
+/*
+ * Evicts the oldest entry of a namespace that is n over its quota; if it is far
+ * over, several of that partition's.  False if none was found.
+ */
+static bool
+evict_of_space(PgCacheStore *store, uint16 number, int64 n)
+{
+	PgCachePartition *where = NULL;
+	int32		priority = 0;
+	uint32		oldest = 0;
+	bool		removed = false;
+
+	for (int i = 0; i < store->nparts; i++)
+	{
+		PgCachePartition *part = &store->parts[i];
+		uint32		age = 0;
+		PgCacheClass *class = oldest_class(store, part, number, &age);
+
+		if (class && (!where || class->priority < priority ||
+					  (class->priority == priority && age > oldest)))
+		{
+			where = part;
+			priority = class->priority;
+			oldest = age;
+		}
+	}
+	if (where == NULL)
+		return false;
+
+	LWLockAcquire(lock_of(store, where), LW_EXCLUSIVE);
+	/* One by one where it matters which; a share at once where it cannot. */
+	for (n = Min(1 + n / store->nparts, QUOTA_BATCH); n > 0; n--)
+	{
+		PgCacheClass *class = oldest_class(store, where, number, &oldest);
+
+		if (class == NULL)
+			break;
+		pgcache_entry_remove(store, where,
+							 store->policy->victim(store, where, class),
+							 NULL, CAUSE_EVICTED);
+		removed = true;
+	}
+	pgcache_index_adjust(store, where);
+	LWLockRelease(lock_of(store, where));
+	return removed;				/* if not, others were quicker */
+}
+
+/* Removes what has expired, before anything live has to go. */
+static bool
+sweep_expired(PgCacheStore *store)
+{
+	TimestampTz now = 0;
+	int64		removed = 0;
+
+	for (int i = 0; i < store->nparts && removed == 0; i++)
+	{
+		PgCachePartition *part = &store->parts[i];
+
+		if (part->nttl == 0)
+			continue;
+		if (now == 0)
+			now = store->now();
+		if (now < part->next_expiry)
+			continue;
+		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+		removed = pgcache_expiry_sweep(store, part, now, QUOTA_BATCH);
+		LWLockRelease(lock_of(store, part));
+	}
+	return removed > 0;
+}
+
 void
 pgcache_enforce_quota(PgCacheStore *store, uint16 number)
 {
@@ -180,44 +251,9 @@ pgcache_enforce_quota(PgCacheStore *store, uint16 number)
 
 	while ((n = excess(store, number)) > 0)
 	{
-		PgCachePartition *where = NULL;
-		int32		priority = 0;
-		uint32		oldest = 0;
-		bool		removed = false;
-
-		for (int i = 0; i < store->nparts; i++)
-		{
-			PgCachePartition *part = &store->parts[i];
-			uint32		age = 0;
-			PgCacheClass *class = oldest_class(store, part, number, &age);
-
-			if (class && (!where || class->priority < priority ||
-						  (class->priority == priority && age > oldest)))
-			{
-				where = part;
-				priority = class->priority;
-				oldest = age;
-			}
-		}
-		if (where == NULL)
+		if (sweep_expired(store))
+			continue;
+		if (!evict_of_space(store, number, n))
 			return;
-
-		LWLockAcquire(lock_of(store, where), LW_EXCLUSIVE);
-		/* One by one where it matters which; a share at once where it cannot. */
-		for (n = Min(1 + n / store->nparts, QUOTA_BATCH); n > 0; n--)
-		{
-			PgCacheClass *class = oldest_class(store, where, number, &oldest);
-
-			if (class == NULL)
-				break;
-			pgcache_entry_remove(store, where,
-								 store->policy->victim(store, where, class),
-								 NULL, CAUSE_EVICTED);
-			removed = true;
-		}
-		pgcache_index_adjust(store, where);
-		LWLockRelease(lock_of(store, where));
-		if (!removed)
-			return;				/* others were quicker */
 	}
 }

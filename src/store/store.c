@@ -143,6 +143,7 @@ address(PgCacheStore *store, void *memory, LWLockPadded *locks,
 	store->nregions = l.nregions;
 	store->region_bytes = l.region_bytes;
 	store->region_granules = l.region_bytes >> store->shift;
+	store->region_shift = pg_ceil_log2_32(store->region_granules);
 	store->seg_shift = pg_ceil_log2_32(l.region_bytes / BUCKET_BYTES);
 	store->end = region_start(store, l.nregions);
 }

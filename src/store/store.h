@@ -212,7 +212,8 @@ typedef enum PgCachePutResult
 {
 	PGCACHE_STORED,
 	PGCACHE_NOT_STORED,			/* the mode's condition did not hold */
-	PGCACHE_DROPPED				/* no room; what it would replace is gone */
+	PGCACHE_DROPPED,			/* no room; what it would replace is gone */
+	PGCACHE_STALE				/* cleared since the value was read; likewise */
 } PgCachePutResult;
 
 /*

@@ -383,6 +383,7 @@ struct PgCacheStore
 	uint32		nregions;
 	uint32		region_bytes;
 	uint32		region_granules;
+	int			region_shift;	/* of a region in granules */
 	int			max_spaces;
 	PgCacheRegion *regions;
 	PgCachePartitionUsage *usage;	/* of a space: one for each partition */
@@ -425,13 +426,13 @@ to_granules(const PgCacheStore *store, Size bytes)
 static inline PgCacheOffset
 region_start(const PgCacheStore *store, uint32 region)
 {
-	return FIRST_OFFSET(store) + region * store->region_granules;
+	return FIRST_OFFSET(store) + (region << store->region_shift);
 }
 
 static inline uint32
 region_of(const PgCacheStore *store, PgCacheOffset offset)
 {
-	return (offset - FIRST_OFFSET(store)) / store->region_granules;
+	return (offset - FIRST_OFFSET(store)) >> store->region_shift;
 }
 
 static inline PgCachePartition *

@@ -56,15 +56,17 @@ head_len_of(const PgCacheItem *item, uint32 flags, EntryFields *fields)
 {
 	char		packed[ENTRY_MAX_FIELDS];
 
-	fields->size = pgcache_entry_pack(packed, flags, fields);
+	if (flags & ENTRY_FIELDS)
+		fields->size = pgcache_entry_pack(packed, flags, fields);
 	return ENTRY_HEADER_BYTES + item->key.len + fields->size + item->tags_len;
 }
 
 static void
 begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
 {
-	uint32		fair = pgcache_pool_limit(store) / store->nparts;
-	uint32		needed = ((Size) item->len + item->len / 64) / store->region_bytes;
+	uint32		fair = pgcache_pool_limit(store) >> store->part_bits;
+	uint32		needed = ((Size) item->len + item->len / 64) >>
+		(store->region_shift + store->shift);
 
 	memset(b, 0, sizeof(*b));
 	b->item = item;
@@ -377,16 +379,18 @@ remove_key(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
 							 &slot, cause);
 }
 
-/* Whether the namespace may never hold the item, or it is stale already. */
-static bool
-is_refused(PgCacheStore *store, PgCachePartition *part, const PgCacheItem *item)
+/* PGCACHE_STORED if nothing speaks against storing the item. */
+static PgCachePutResult
+admit(PgCacheStore *store, PgCachePartition *part, const PgCacheItem *item)
 {
 	PgCacheStoreSpace *space = &store->spaces[item->key.space];
 
 	if (item->seq < pgcache_usage_refresh(store, part, item->key.space)->clear_seq)
-		return true;
-	return space->has_quota && space->max_bytes > 0 &&
-		(int64) ENTRY_HEADER_BYTES + item->key.len + item->len > space->max_bytes;
+		return PGCACHE_STALE;
+	if (space->has_quota && space->max_bytes > 0 &&
+		(int64) ENTRY_HEADER_BYTES + item->key.len + item->len > space->max_bytes)
+		return PGCACHE_DROPPED;
+	return PGCACHE_STORED;
 }
 
 /* Gives regions back while more are in use than the limit allows. */
@@ -418,17 +422,14 @@ pgcache_store_put(PgCacheStore *store, const PgCacheItem *item,
 		result = PGCACHE_NOT_STORED;
 		if (!condition_holds(store, part, &item->key, mode, version))
 			break;
-		result = PGCACHE_DROPPED;
-		if (is_refused(store, part, item))
+		result = admit(store, part, item);
+		if (result != PGCACHE_STORED)
 			break;
 		built = build(store, part, &b);
-		if (built == BUILD_DONE)
-		{
-			if (link_entry(store, part, &b))
-				result = PGCACHE_STORED;
-			break;
-		}
-		if (built == BUILD_FAIL)
+		if (built == BUILD_FAIL ||
+			(built == BUILD_DONE && !link_entry(store, part, &b)))
+			result = PGCACHE_DROPPED;
+		if (built == BUILD_FAIL || built == BUILD_DONE)
 			break;
 		LWLockRelease(lock_of(store, part));
 		if (built == BUILD_STEAL)
@@ -439,7 +440,7 @@ pgcache_store_put(PgCacheStore *store, const PgCacheItem *item,
 	}
 	if (result != PGCACHE_STORED)
 		discard(store, part, &b);
-	if (result == PGCACHE_DROPPED)
+	if (result == PGCACHE_DROPPED || result == PGCACHE_STALE)
 		remove_key(store, part, &item->key, CAUSE_REPLACED);
 	pgcache_index_adjust(store, part);
 	LWLockRelease(lock_of(store, part));

@@ -60,6 +60,19 @@ for my $point ('put-before-link', 'put-after-link')
 	is_sound($node, "after $point");
 }
 
+# A clear waits for no writer, and hits what is being put.
+{
+	my ($holder, $held) = hold_at($node, 'put-before-link', q{SELECT cache_put('held', 'newer value')});
+	$node->safe_psql('postgres', 'SELECT cache_clear()');
+	$holder->query_safe(q{SELECT pgcache_test_disarm('put-before-link')});
+	$held->query_until(qr/^done$/m, '');
+	is($node->safe_psql('postgres', q{SELECT cache_get('held') IS NULL, entries FROM cache_stats}), 't|0',
+		'cleared in the midst of a put');
+	$holder->quit;
+	$held->quit;
+	is_sound($node, 'cleared in the midst of a put');
+}
+
 # ---- kill -9 at each of the places
 
 # The large one has no room but what it takes from other partitions.
