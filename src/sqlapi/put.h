@@ -38,6 +38,7 @@ static inline void
 pgcache_put_key(PgCachePut *put, text *key)
 {
 	pgcache_args_key(&put->item.key, put->item.key.space, key);
+	pgcache_store_prefetch_bucket(pgcache_store, &put->item.key);
 }
 
 /* Flattens the value; allocates in the current memory context. */

@@ -283,6 +283,7 @@ link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 {
 	const PgCacheItem *item = b->item;
 	uint16		expiry = pgcache_expiry_code(store, b->fields.expires, item->created);
+	PgCachePartitionUsage *u;
 	PgCacheEntry *entry;
 	PgCacheSlot slot;
 
@@ -306,7 +307,12 @@ link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 		pgcache_index_insert(store, part, b->entry, item->key.hash, expiry);
 	}
 	store->policy->insert(store, part, b->entry, item->key.hash);
-	pgcache_usage_account(store, usage_of(store, item->key.space, part), entry, 1);
+	/* It may have been cleared while we made room. */
+	u = pgcache_usage_refresh(store, part, item->key.space);
+	if (entry->seq < u->clear_seq)
+		part->ndead++;
+	else
+		pgcache_usage_account(store, u, entry, 1);
 	if (b->flags & PGCACHE_ENTRY_TTL)
 	{
 		part->nttl++;
@@ -413,6 +419,8 @@ pgcache_store_put(PgCacheStore *store, const PgCacheItem *item,
 	PgCachePutResult result;
 	Build		b;
 
+	/* What is there now is looked at, and freed. */
+	pgcache_store_prefetch_entry(store, &item->key);
 	begin_build(store, &b, item);
 	for (;;)
 	{

@@ -83,7 +83,7 @@ is($node->safe_psql('postgres', 'SELECT memory_limit FROM cache_stats'), 8 * 102
 	'settings in postgresql.conf count');
 ok($node->log_contains(qr/invalid configuration parameter name "pg_cache.no_such_setting"/, $log),
 	'unknown settings are reported');
-like(query_error($node, 'SET pg_cache.memroy = 1'), qr/42602.*pg_cache\.memroy/, 'and refused');
+like(query_error($node, 'SET pg_cache.no_setting = 1'), qr/42602.*pg_cache\.no_setting/, 'and refused');
 like(query_error($node, "SET pg_cache.memory = '1GB'"), qr/55P02/, 'no change after start');
 is_sound($node, 'preloaded');
 
