@@ -182,21 +182,50 @@ mix(uint64 a, uint64 b)
 }
 
 static inline uint64
+load(const char *p)
+{
+	uint64		word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+/* Two words a round; the last of them may have been in the round before. */
+static inline uint64
 hash_key(const char *key, uint32 len)
 {
 	uint64		hash = UINT64CONST(0x9e3779b97f4a7c15) ^ len;
-	uint64		word = 0;
+	uint64		a = 0;
+	uint64		b = 0;
 
-	while (len >= sizeof(word))
+	for (; len > 2 * sizeof(uint64); len -= 2 * sizeof(uint64))
 	{
-		memcpy(&word, key, sizeof(word));
-		hash = mix(hash ^ word, UINT64CONST(0xa0761d6478bd642f));
-		key += sizeof(word);
-		len -= sizeof(word);
+		hash = mix(load(key) ^ UINT64CONST(0xa0761d6478bd642f),
+				   load(key + sizeof(uint64)) ^ hash);
+		key += 2 * sizeof(uint64);
 	}
-	word = 0;
-	memcpy(&word, key, len);
-	return mix(hash ^ word, UINT64CONST(0xe7037ed1a0b428db));
+	if (len >= sizeof(uint64))
+	{
+		a = load(key);
+		b = load(key + len - sizeof(uint64));
+	}
+	else if (len >= sizeof(uint32))
+	{
+		uint32		first;
+		uint32		last;
+
+		memcpy(&first, key, sizeof(first));
+		memcpy(&last, key + len - sizeof(last), sizeof(last));
+		a = first;
+		b = last;
+	}
+	else
+	{
+		for (uint32 i = 0; i < len; i++)
+			a = a << 8 | (unsigned char) key[i];
+	}
+	return mix(hash ^ a ^ UINT64CONST(0xe7037ed1a0b428db),
+			   hash ^ b ^ UINT64CONST(0x8ebc6af09c88c6e3));
 }
 
 /* The entry of a key; else NULL, and *free is the slot for it. */

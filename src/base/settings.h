@@ -80,7 +80,7 @@ typedef enum PgCacheEviction
 	INT(memory_limit, -1, -1, PGCACHE_MEMORY_MAX_MB, PGC_SIGHUP, GUC_UNIT_MB, \
 		"Sets how much of pg_cache.memory is used; -1 means all of it.") \
 	BOOL(transactional, true, PGC_USERSET, 0, \
-		 "Makes puts, deletes and invalidations take effect at commit.")
+		 "Makes puts, deletes and invalidations take effect at commit; this version does them at once all the same.")
 
 #define PGCACHE_DECLARE_BOOL(name, ...)	extern bool pgcache_##name;
 #define PGCACHE_DECLARE_INT(name, ...)	extern int pgcache_##name;

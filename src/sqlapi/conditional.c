@@ -38,6 +38,7 @@ put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
 	   uint64 version)
 {
 	PgCachePut	put;
+	PgCacheRef	ref;
 	text	   *key = pgcache_args_text(fcinfo, 0, "key");
 
 	pgcache_put_begin(&put, fcinfo, value_arg + 1, value_arg + 2,
@@ -47,6 +48,11 @@ put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
 					  PG_ARGISNULL(value_arg),
 					  pgcache_args_type(fcinfo, value_arg));
 	pgcache_ttl_start(&put.ttl, &put.item);
+
+	/* A value that nobody can read any more does not count as present. */
+	if (pgcache_store_find(pgcache_store, &put.item.key, &ref) &&
+		!pgcache_value_is_current(ref.meta.typid, ref.meta.fingerprint))
+		(void) pgcache_store_delete(pgcache_store, &put.item.key);
 	return pgcache_put_store(&put, mode, version) == PGCACHE_STORED;
 }
 

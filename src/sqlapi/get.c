@@ -122,7 +122,7 @@ pgcache_sql_exists(PG_FUNCTION_ARGS)
 	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1),
 						 PGCACHE_READ);
 	PG_RETURN_BOOL(pgcache_enabled &&
-				   pgcache_store_find(pgcache_store, &lookup.key, &ref));
+				   pgcache_lookup_find(&lookup.key, &ref));
 }
 
 Datum
@@ -134,7 +134,7 @@ pgcache_sql_expires_at(PG_FUNCTION_ARGS)
 	pgcache_shmem_require();
 	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1),
 						 PGCACHE_READ);
-	if (!pgcache_store_find(pgcache_store, &lookup.key, &ref))
+	if (!pgcache_lookup_find(&lookup.key, &ref))
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(ref.meta.expires);
 }

@@ -50,7 +50,7 @@ pgcache_lookup_value(const PgCacheKey *key, PgCacheRef *ref,
 bool
 pgcache_lookup_tags(const PgCacheKey *key, PgCacheRef *ref, char **tags)
 {
-	while (pgcache_store_find(pgcache_store, key, ref))
+	while (pgcache_lookup_find(key, ref))
 	{
 		*tags = NULL;
 		if (ref->meta.ntags == 0)

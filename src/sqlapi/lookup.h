@@ -57,6 +57,17 @@ pgcache_lookup_hit(const PgCacheLookup *lookup, PgCacheRef *ref,
 	pgcache_lookup_count(lookup, PGCACHE_HITS, 1);
 }
 
+/*
+ * Finds the entry of key, unless its value's type was altered or dropped.
+ * Counts nothing.
+ */
+static inline bool
+pgcache_lookup_find(const PgCacheKey *key, PgCacheRef *ref)
+{
+	return pgcache_store_find(pgcache_store, key, ref) &&
+		pgcache_value_is_current(ref->meta.typid, ref->meta.fingerprint);
+}
+
 /* Describes a found entry's value, the bytes of which are at data. */
 extern void pgcache_lookup_describe(const PgCacheMeta *meta, const char *data,
 									PgCacheValue *value);

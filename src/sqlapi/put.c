@@ -184,7 +184,7 @@ pgcache_sql_touch(PG_FUNCTION_ARGS)
 	pgcache_ttl_rule(&ttl, space, given);
 	pgcache_store_tune();
 
-	while (pgcache_store_find(pgcache_store, &where, &ref))
+	while (pgcache_lookup_find(&where, &ref))
 	{
 		PgCacheLife life;
 

@@ -235,9 +235,15 @@ pgcache_entry_replace_block(PgCacheStore *store, PgCachePartition *part,
 							const PgCacheSlot *slot, PgCacheOffset to,
 							uint16 expiry)
 {
+	const PgCacheEntry *old = at(store, slot->bucket->location[slot->slot]);
 	PgCacheEntry *copy = at(store, to);
 	PgCacheQueue *q = queue_of(part, copy);
+	PgCachePartitionUsage *u = pgcache_usage_refresh(store, part, copy->space);
+	int64		grown = (int64) entry_granules(store, copy) - entry_granules(store, old);
 
+	q->granules += grown;
+	if (copy->seq >= u->clear_seq)
+		u->memory += grown * ((int64) 1 << store->shift);
 	if (copy->prev)
 		((PgCacheEntry *) at(store, copy->prev))->next = to;
 	else

@@ -11,8 +11,8 @@
  * by a clock of the namespace, so that the oldest of them in all partitions is
  * found by comparing the ends of a few queues.
  *
- * Locking: no function here is called with a lock held; those that change
- * partitions take their locks one after the other.
+ * Locking: no function here is called with a lock of the store held; those that
+ * change partitions take their locks one after the other.
  *
  * Copyright (c) 2026, pg_cache contributors
  *

@@ -419,8 +419,6 @@ pgcache_store_put(PgCacheStore *store, const PgCacheItem *item,
 	PgCachePutResult result;
 	Build		b;
 
-	/* What is there now is looked at, and freed. */
-	pgcache_store_prefetch_entry(store, &item->key);
 	begin_build(store, &b, item);
 	for (;;)
 	{

@@ -239,6 +239,14 @@ stored_type(const PgCacheValue *value)
 	return type->exists && type->fingerprint == value->fingerprint ? type : NULL;
 }
 
+bool
+pgcache_value_is_current(Oid typid, uint32 fingerprint)
+{
+	PgCacheValue value = {.typid = typid, .fingerprint = fingerprint};
+
+	return !OidIsValid(typid) || stored_type(&value) != NULL;
+}
+
 /* What byteaout gives, without its copies; the value may be large. */
 static text *
 restore_hex(const PgCacheValue *value)

@@ -56,6 +56,12 @@ extern bool pgcache_value_to_text(const PgCacheValue *value, text **result);
 extern bool pgcache_value_to_datum(const PgCacheValue *value, Oid base,
 								   Datum *result);
 
+/*
+ * Whether a value of that type, stored with that fingerprint, can be restored;
+ * InvalidOid, text, always.
+ */
+extern bool pgcache_value_is_current(Oid typid, uint32 fingerprint);
+
 /* The type that cache_entry shows: the stored type, or text; for NULL text. */
 extern Oid	pgcache_value_type(const PgCacheValue *value);
 
