@@ -139,11 +139,12 @@ check_heap(Check *c)
 
 	for (int fl = 0; fl < HEAP_FL; fl++)
 	{
+		if (((heap->fl_bitmap >> fl) & 1) != (heap->sl_bitmap[fl] != 0))
+			fault(c, "the map of free lists is wrong at %d", fl);
 		for (int sl = 0; sl < HEAP_SL; sl++)
 		{
 			PgCacheOffset before = 0;
-			bool		marked = (heap->fl_bitmap & (1U << fl)) != 0 &&
-				(heap->sl_bitmap[fl] & (1U << sl)) != 0;
+			bool		marked = (heap->sl_bitmap[fl] & (1U << sl)) != 0;
 
 			if (marked != (heap->head[fl][sl] != 0))
 				fault(c, "the map of free list %d.%d is wrong", fl, sl);

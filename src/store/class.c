@@ -109,10 +109,8 @@ pgcache_queue_push(PgCacheStore *store, PgCachePartition *part,
 	q->head = offset;
 	q->count++;
 	q->granules += entry_granules(store, entry);
-	if (queue == QUEUE_MAIN)
-		entry->flags |= ENTRY_MAIN;
-	else
-		entry->flags &= ~ENTRY_MAIN;
+	if (((entry->flags & ENTRY_MAIN) != 0) != (queue == QUEUE_MAIN))
+		entry->flags ^= ENTRY_MAIN;
 }
 
 void

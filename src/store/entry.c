@@ -56,7 +56,7 @@ pgcache_entry_unpack(const char *p, uint32 flags, uint32 len, EntryFields *field
 	fields->inline_len = len;
 	if ((flags & ENTRY_FIELDS) == 0)
 		return;
-	FIELDS(UNPACK)
+	FIELDS(UNPACK);
 	fields->size = p - start;
 }
 
@@ -71,7 +71,7 @@ pgcache_entry_pack(char *p, uint32 flags, const EntryFields *fields)
 {
 	char	   *start = p;
 
-	FIELDS(PACK)
+	FIELDS(PACK);
 	Assert(p - start <= ENTRY_MAX_FIELDS);
 	return p - start;
 }

@@ -58,27 +58,72 @@ pgcache_usage_refresh_all(PgCacheStore *store, PgCachePartition *part)
 		pgcache_usage_refresh(store, part, space);
 }
 
+/* Bytes of the value before compression. */
+static inline uint32
+raw_len_of(const PgCacheEntry *entry)
+{
+	EntryFields fields;
+
+	if (likely((entry->flags & (PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD)) == 0))
+		return entry->len;
+	pgcache_entry_fields(entry, &fields);
+	return fields.raw_len;
+}
+
 void
 pgcache_usage_account(const PgCacheStore *store, PgCachePartitionUsage *u,
 					  const PgCacheEntry *entry, int sign)
 {
-	uint32		raw_len = entry->len;
-
-	if (entry->flags & (PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD))
-	{
-		EntryFields fields;
-
-		pgcache_entry_fields(entry, &fields);
-		raw_len = fields.raw_len;
-	}
 	u->entries += sign;
 	u->key_bytes += sign * (int64) entry->key_len;
-	u->bytes += sign * (int64) raw_len;
+	u->bytes += sign * (int64) raw_len_of(entry);
 	u->stored_bytes += sign * (int64) entry->len;
 	u->memory += sign * ((int64) entry_granules(store, entry) << store->shift);
 }
 
+void
+pgcache_entry_account(PgCacheStore *store, PgCachePartition *part,
+					  const PgCacheEntry *entry, const PgCacheEntry *replaced)
+{
+	PgCachePartitionUsage *u = pgcache_usage_refresh(store, part, entry->space);
+
+	/* The namespace may have been cleared while we made room. */
+	if (unlikely(entry->seq < u->clear_seq))
+	{
+		part->ndead++;
+		if (replaced)
+			pgcache_entry_unaccount(store, part, replaced, CAUSE_REPLACED);
+	}
+	else if (replaced && replaced->seq >= u->clear_seq)
+	{
+		u->bytes += (int64) raw_len_of(entry) - raw_len_of(replaced);
+		u->stored_bytes += (int64) entry->len - replaced->len;
+		u->memory += ((int64) entry_granules(store, entry) -
+					  entry_granules(store, replaced)) * ((int64) 1 << store->shift);
+		part->nttl -= (replaced->flags & PGCACHE_ENTRY_TTL) != 0;
+	}
+	else
+	{
+		pgcache_usage_account(store, u, entry, 1);
+		if (replaced)
+			pgcache_entry_unaccount(store, part, replaced, CAUSE_REPLACED);
+	}
+	part->nttl += (entry->flags & PGCACHE_ENTRY_TTL) != 0;
+}
+
 /* ---- removing ---------------------------------------------------------------- */
+
+void
+pgcache_chain_free(PgCacheStore *store, PgCachePartition *part, PgCacheOffset next)
+{
+	while (next != 0)
+	{
+		PgCacheOffset extent = next;
+
+		next = ((PgCacheExtent *) at(store, extent))->next;
+		pgcache_heap_free(store, part, extent);
+	}
+}
 
 void
 pgcache_entry_free_blocks(PgCacheStore *store, PgCachePartition *part,
@@ -89,16 +134,9 @@ pgcache_entry_free_blocks(PgCacheStore *store, PgCachePartition *part,
 	if (entry->flags & ENTRY_CHAINED)
 	{
 		EntryFields fields;
-		PgCacheOffset next;
 
 		pgcache_entry_fields(entry, &fields);
-		for (next = fields.chain; next != 0;)
-		{
-			PgCacheOffset extent = next;
-
-			next = ((PgCacheExtent *) at(store, extent))->next;
-			pgcache_heap_free(store, part, extent);
-		}
+		pgcache_chain_free(store, part, fields.chain);
 	}
 	pgcache_heap_free(store, part, offset);
 }
@@ -362,10 +400,12 @@ choose_region(PgCacheStore *store, PgCachePartition *part)
 bool
 pgcache_evacuate_region(PgCacheStore *store, PgCachePartition *part)
 {
-	uint32		number = choose_region(store, part);
+	uint32		number;
 	PgCacheOffset offset;
 	PgCacheOffset end;
 
+	(void) pgcache_heap_free_spare(store, part);
+	number = choose_region(store, part);
 	if (number == NO_REGION || part->evacuating)
 		return false;
 	/* What empties meanwhile is where the region's blocks shall go. */

@@ -105,7 +105,7 @@ static int64
 sweep_chain(PgCacheStore *store, PgCachePartition *part, Sweep *sweep,
 			PgCacheBucket *first)
 {
-	PgCacheSlot slot = {.first = first, .bucket = first};
+	PgCacheSlot slot = {.first = first,.bucket = first};
 	int64		removed = 0;
 
 	while (slot.bucket)
@@ -206,7 +206,7 @@ pgcache_expiry_restart(PgCachePartition *part)
 static bool
 remove_dead(PgCacheStore *store, PgCachePartition *part, PgCacheBucket *first)
 {
-	PgCacheSlot slot = {.first = first, .bucket = first};
+	PgCacheSlot slot = {.first = first,.bucket = first};
 
 	while (slot.bucket)
 	{

@@ -167,7 +167,16 @@ pgcache_heap_alloc(PgCacheStore *store, PgCachePartition *part,
 	PgCacheRegion *region;
 
 	want = Max(want, MIN_BLOCK_BYTES >> MIN_GRANULE_SHIFT);
+	if (heap->spare != 0 &&
+		BLOCK_SIZE(block_at(store, heap->spare)->block) == want)
+	{
+		offset = heap->spare;
+		heap->spare = 0;
+		return offset;
+	}
 	offset = find_fit(store, heap, want);
+	if (offset == 0 && pgcache_heap_free_spare(store, part))
+		offset = find_fit(store, heap, want);
 	if (offset == 0)
 	{
 		offset = find_large(heap);
@@ -265,6 +274,35 @@ pgcache_heap_free(PgCacheStore *store, PgCachePartition *part, PgCacheOffset off
 		else
 			give_empty(store, part, number);
 	}
+}
+
+void
+pgcache_heap_retire(PgCacheStore *store, PgCachePartition *part, PgCacheOffset offset)
+{
+	FreeBlock  *block = block_at(store, offset);
+	PgCacheRegion *region = &store->regions[region_of(store, offset)];
+
+	if (region->draining)
+	{
+		pgcache_heap_free(store, part, offset);
+		return;
+	}
+	(void) pgcache_heap_free_spare(store, part);
+	block->block = (block->block & ~BLOCK_KIND_MASK) | BLOCK_BUSY;
+	region->busy++;
+	part->heap.spare = offset;
+}
+
+bool
+pgcache_heap_free_spare(PgCacheStore *store, PgCachePartition *part)
+{
+	PgCacheOffset offset = part->heap.spare;
+
+	if (offset == 0)
+		return false;
+	part->heap.spare = 0;
+	pgcache_heap_free(store, part, offset);
+	return true;
 }
 
 void

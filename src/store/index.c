@@ -28,12 +28,6 @@
 /* Buckets that one call splits or merges at the most. */
 #define ADJUST_STEPS	2
 
-static inline PgCacheOffset *
-directory_of(const PgCacheStore *store, const PgCachePartition *part)
-{
-	return store->directory + (Size) part->number * store->max_segments;
-}
-
 static inline uint32
 buckets_per_region(const PgCacheStore *store)
 {
@@ -85,7 +79,7 @@ pgcache_index_create(PgCacheStore *store, PgCachePartition *part)
 	uint32		region = pgcache_pool_take(store, part, REGION_INDEX);
 
 	Assert(region != NO_REGION);
-	directory_of(store, part)[0] = region_start(store, region);
+	*segment_at(store, part, 0) = region_start(store, region);
 	for (int i = 0; i < MIN_BUCKETS; i++)
 		init_bucket((PgCacheBucket *) at(store, region_start(store, region)) + i);
 	pg_atomic_init_u64(&part->table, MIN_BUCKETS);
@@ -251,7 +245,6 @@ pgcache_index_insert(PgCacheStore *store, PgCachePartition *part,
 	PgCacheSlot slot;
 
 	last_slot(store, first_bucket(store, part, hash), &slot);
-	Assert(slot.slot < BUCKET_SLOTS);
 	begin_change(slot.first);
 	slot.bucket->tag[slot.slot] = HASH_TAG(hash);
 	slot.bucket->expiry[slot.slot] = expiry;
@@ -333,7 +326,7 @@ static PgCacheBucket *
 bucket_number(PgCacheStore *store, PgCachePartition *part, uint32 n)
 {
 	return (PgCacheBucket *)
-		((char *) at(store, directory_of(store, part)[n >> store->seg_shift]) +
+		((char *) at(store, *segment_at(store, part, n >> store->seg_shift)) +
 		 (Size) (n & (buckets_per_region(store) - 1)) * BUCKET_BYTES);
 }
 
@@ -351,7 +344,7 @@ add_segment(PgCacheStore *store, PgCachePartition *part, uint32 n)
 		region = pgcache_pool_take(store, part, REGION_INDEX);
 	if (region == NO_REGION)
 		return false;
-	directory_of(store, part)[segment] = region_start(store, region);
+	*segment_at(store, part, segment) = region_start(store, region);
 	return true;
 }
 
@@ -480,7 +473,7 @@ merge(PgCacheStore *store, PgCachePartition *part)
 		/* The segment goes: no reader may trust what it finds there. */
 		write_table(part, TABLE_VERSION(table) + 1, n);
 		pgcache_pool_give(store, part,
-						  region_of(store, directory_of(store, part)[n >> store->seg_shift]));
+						  region_of(store, *segment_at(store, part, n >> store->seg_shift)));
 	}
 	return true;
 }

@@ -78,6 +78,7 @@ typedef struct PgCacheHeap
 	uint16		sl_bitmap[HEAP_FL];
 	PgCacheOffset head[HEAP_FL][HEAP_SL];
 	int64		used;			/* granules in blocks that are not free */
+	PgCacheOffset spare;		/* a busy block kept for the next of its size */
 } PgCacheHeap;
 
 /* ---- regions: pool.c ------------------------------------------------------ */
@@ -125,7 +126,8 @@ typedef struct PgCacheEntry
 	uint32		len;			/* bytes of the value as stored */
 	PgCacheOffset prev;			/* towards the queue's head */
 	PgCacheOffset next;			/* towards its tail */
-	uint32		stamp;			/* the queue's clock when it was last at the head */
+	uint32		stamp;			/* the queue's clock when it was last at the
+								 * head */
 	uint32		accessed;		/* seconds since the store was made */
 	uint64		version:48;
 	uint64		flags:16;		/* PGCACHE_ENTRY_* */
@@ -292,25 +294,31 @@ typedef struct PgCacheStoreSpace
 	int64		max_entries;
 } PgCacheStoreSpace;
 
+/* Segments of the index whose places are beside the table's state. */
+#define NEAR_SEGMENTS	12
+
 typedef struct PgCachePartition
 {
 	/* What readers need, on a line that changes with the index's size only. */
 	pg_atomic_uint64 table;		/* version << 32 | number of buckets */
-	int			number;
-	char		pad0[PG_CACHE_LINE_SIZE - 12];
+	uint16		number;
+	bool		ordered;		/* memory is short, so the queues' order
+								 * counts */
+	PgCacheOffset segments[NEAR_SEGMENTS];	/* the rest is in the directory */
+	char		pad0[PG_CACHE_LINE_SIZE - 12 - NEAR_SEGMENTS * sizeof(PgCacheOffset)];
 
 	/* What readers take for hints. */
 	uint32		clock;			/* stamps given */
 	uint32		nentries;
-	bool		ordered;		/* memory is short, so the queues' order counts */
-	char		pad1[PG_CACHE_LINE_SIZE - 9];
+	char		pad1[PG_CACHE_LINE_SIZE - 8];
 
 	/* The lock's holder only. */
 	uint64		version;		/* last given to an entry */
 	int64		ndead;			/* entries of cleared namespaces */
 	int64		nttl;			/* entries with a TTL */
 	TimestampTz next_expiry;	/* none of them expires before */
-	uint32		expiry_hand;	/* bucket at which expired ones are sought next */
+	uint32		expiry_hand;	/* bucket at which expired ones are sought
+								 * next */
 	bool		round_at_far;	/* this round looks at far ones, at all */
 	bool		round_at_all;
 	TimestampTz round_next;		/* what next_expiry will be after this round */
@@ -329,8 +337,9 @@ typedef struct PgCachePartition
 	uint32		overflow_used;
 	uint32		ghost_clock;
 	int			nclasses;
-	PgCacheClass classes[MAX_CLASSES];
 	PgCacheHeap heap;
+	PgCacheClass classes[MAX_CLASSES];	/* last: mostly the first ones are
+										 * used */
 } PgCachePartition;
 
 typedef struct PgCachePolicy
@@ -373,7 +382,7 @@ struct PgCacheStore
 
 	PgCacheSharedStore *shared;
 	PgCachePartition *parts;
-	PgCacheOffset *directory;	/* segments, max_segments a partition */
+	PgCacheOffset *directory;	/* further segments, max_segments a partition */
 	PgCacheStoreSpace *spaces;
 	const PgCachePolicy *policy;
 	TimestampTz (*now) (void);

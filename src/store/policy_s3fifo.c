@@ -126,9 +126,9 @@ s3fifo_victim(PgCacheStore *store, PgCachePartition *part, PgCacheClass *class)
 	for (int moves = 0; moves < MAX_MOVES; moves++)
 	{
 		bool		from_small = small->count > 0 &&
-			(main->count == 0 ||
-			 small->granules * 100 >
-			 (small->granules + main->granules) * SMALL_PERCENT);
+		(main->count == 0 ||
+		 small->granules * 100 >
+		 (small->granules + main->granules) * SMALL_PERCENT);
 
 		offset = from_small ? small->tail : main->tail;
 		if (offset == 0 || !take_use(store, part, offset, from_small))

@@ -99,7 +99,7 @@ describe_fields(const PgCacheStore *store, PgCacheRef *ref,
 {
 	const PgCacheEntry *entry = at(store, location);
 	Size		rest = ((uint64) (store->end - location) << store->shift) -
-		ENTRY_HEADER_BYTES - head->key_len;
+	ENTRY_HEADER_BYTES - head->key_len;
 	EntryFields fields;
 	char		packed[ENTRY_MAX_FIELDS];
 
@@ -126,7 +126,7 @@ describe(const PgCacheStore *store, PgCacheRef *ref, PgCacheOffset location,
 		describe_fields(store, ref, location, head);
 	else
 	{
-		const EntryFields none = {.expires = DT_NOEND, .raw_len = head->len};
+		const EntryFields none = {.expires = DT_NOEND,.raw_len = head->len};
 
 		entry_describe(store, head, &none, &ref->meta);
 		ref->chain = 0;
@@ -534,16 +534,16 @@ pgcache_store_prefetch_entry(PgCacheStore *store, const PgCacheKey *key)
 {
 	PgCachePartition *part = partition_of(store, key->hash);
 	uint64		table = pg_atomic_read_u64(&part->table);
-	uint16		tag = HASH_TAG(key->hash);
 	PgCacheBucket *bucket;
 
 	pg_read_barrier();
 	bucket = bucket_for(store, part, TABLE_BUCKETS(table), (uint32) key->hash);
-	for (int i = 0; i < BUCKET_SLOTS; i++)
+	for (uint32 slots = match_tags(bucket, HASH_TAG(key->hash)); slots != 0;
+		 slots &= slots - 1)
 	{
-		PgCacheOffset location = bucket->location[i];
+		PgCacheOffset location = bucket->location[pg_rightmost_one_pos32(slots)];
 
-		if (bucket->tag[i] == tag && in_bounds(store, location, 2 * PG_CACHE_LINE_SIZE))
+		if (in_bounds(store, location, 4 * PG_CACHE_LINE_SIZE))
 		{
 			const char *entry = at(store, location);
 

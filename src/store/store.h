@@ -92,7 +92,8 @@ extern void pgcache_store_key(const PgCacheStore *store, PgCacheKey *key,
 #define PGCACHE_ENTRY_LZ4		0x0004	/* compressed: has raw_len */
 #define PGCACHE_ENTRY_ZSTD		0x0008	/* compressed: has raw_len */
 #define PGCACHE_ENTRY_TTL		0x0010	/* has expires */
-#define PGCACHE_ENTRY_SLIDING	0x0020	/* has slide and slide_cap (and expires) */
+#define PGCACHE_ENTRY_SLIDING	0x0020	/* has slide and slide_cap (and
+										 * expires) */
 #define PGCACHE_ENTRY_PRIORITY	0x0040	/* has a priority other than 0 */
 #define PGCACHE_ENTRY_TAGS		0x0080	/* has tags */
 
@@ -197,7 +198,8 @@ typedef struct PgCacheItem
 	TimestampTz expires;
 	int64		slide;
 	TimestampTz slide_cap;
-	uint64		seq;			/* pgcache_store_seq() before the data were read */
+	uint64		seq;			/* pgcache_store_seq() before the data were
+								 * read */
 } PgCacheItem;
 
 typedef enum PgCachePutMode

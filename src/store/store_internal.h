@@ -41,6 +41,13 @@ extern PgCacheOffset pgcache_heap_alloc(PgCacheStore *store, PgCachePartition *p
 extern void pgcache_heap_free(PgCacheStore *store, PgCachePartition *part,
 							  PgCacheOffset block);
 
+/* Frees a block, but keeps it as it is for the next one of its size. */
+extern void pgcache_heap_retire(PgCacheStore *store, PgCachePartition *part,
+								PgCacheOffset block);
+
+/* Frees the block that was kept, if any; true if there was one. */
+extern bool pgcache_heap_free_spare(PgCacheStore *store, PgCachePartition *part);
+
 /* A finished block: busy no more. */
 extern void pgcache_heap_settle(PgCacheStore *store, PgCacheOffset block,
 								uint32 kind);
@@ -132,6 +139,15 @@ entry_is_dead(const PgCacheStore *store, const PgCacheEntry *entry)
 
 /* ---- index.c -------------------------------------------------------------- */
 
+/* The place of a segment of the index. */
+static inline PgCacheOffset *
+segment_at(const PgCacheStore *store, const PgCachePartition *part, uint32 n)
+{
+	if (likely(n < NEAR_SEGMENTS))
+		return unconstify(PgCacheOffset *, &part->segments[n]);
+	return &store->directory[part->number * store->max_segments + n];
+}
+
 /* The first bucket of a hash's chain, for a number of buckets. */
 static inline PgCacheBucket *
 bucket_for(const PgCacheStore *store, const PgCachePartition *part,
@@ -143,8 +159,7 @@ bucket_for(const PgCacheStore *store, const PgCachePartition *part,
 	if (n >= nbuckets)
 		n &= mask >> 1;
 	return (PgCacheBucket *)
-		((char *) at(store, store->directory[part->number * store->max_segments +
-											 (n >> store->seg_shift)]) +
+		((char *) at(store, *segment_at(store, part, n >> store->seg_shift)) +
 		 (Size) (n & ((1U << store->seg_shift) - 1)) * BUCKET_BYTES);
 }
 
@@ -272,6 +287,10 @@ extern void pgcache_entry_set_expires(PgCacheStore *store, PgCachePartition *par
 extern void pgcache_entry_free_blocks(PgCacheStore *store, PgCachePartition *part,
 									  PgCacheOffset entry);
 
+/* Frees extents, from the first on. */
+extern void pgcache_chain_free(PgCacheStore *store, PgCachePartition *part,
+							   PgCacheOffset first);
+
 /* Brings a namespace's usage up to its last clear. */
 extern PgCachePartitionUsage *pgcache_usage_refresh(PgCacheStore *store,
 													PgCachePartition *part,
@@ -287,6 +306,11 @@ extern void pgcache_entry_unaccount(PgCacheStore *store, PgCachePartition *part,
 extern void pgcache_usage_account(const PgCacheStore *store,
 								  PgCachePartitionUsage *usage,
 								  const PgCacheEntry *entry, int sign);
+
+/* An entry takes the place of another, or of none (NULL). */
+extern void pgcache_entry_account(PgCacheStore *store, PgCachePartition *part,
+								  const PgCacheEntry *entry,
+								  const PgCacheEntry *replaced);
 
 /*
  * Removes something so that a block may fit: what has expired, else what is

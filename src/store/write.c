@@ -66,7 +66,7 @@ begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
 {
 	uint32		fair = pgcache_pool_limit(store) >> store->part_bits;
 	uint32		needed = ((Size) item->len + item->len / 64) >>
-		(store->region_shift + store->shift);
+	(store->region_shift + store->shift);
 
 	memset(b, 0, sizeof(*b));
 	b->item = item;
@@ -123,7 +123,7 @@ place_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 {
 	const PgCacheItem *item = b->item;
 	Size		chained_len = b->head_len + sizeof(b->fields.chain) +
-		sizeof(b->fields.inline_len);
+	sizeof(b->fields.inline_len);
 	Size		want = (Size) b->head_len + item->len;
 	Size		least = want;
 	BuildResult result;
@@ -212,17 +212,9 @@ build(PgCacheStore *store, PgCachePartition *part, Build *b)
 static void
 discard(PgCacheStore *store, PgCachePartition *part, Build *b)
 {
-	PgCacheOffset next = b->fields.chain;
-
 	if (b->entry == 0)
 		return;
-	while (next != 0)
-	{
-		PgCacheOffset extent = next;
-
-		next = ((PgCacheExtent *) at(store, extent))->next;
-		pgcache_heap_free(store, part, extent);
-	}
+	pgcache_chain_free(store, part, b->fields.chain);
 	pgcache_heap_free(store, part, b->entry);
 	b->entry = 0;
 }
@@ -235,22 +227,23 @@ finish(PgCacheStore *store, PgCachePartition *part, Build *b)
 {
 	const PgCacheItem *item = b->item;
 	PgCacheEntry *entry = at(store, b->entry);
-	char	   *p;
 	int64		age = item->created - store->shared->epoch;
+	PgCacheEntry head = {
+		.len = item->len,
+		.accessed = seconds_of(store, item->created),
+		.version = ++part->version,
+		.flags = b->flags,
+		.created = age > 0 ? age / 1000 : 0,
+		.class = pgcache_class_for(store, part, item->key.space, item->priority),
+		.space = item->key.space,
+		.seq = item->seq,
+		.key_len = item->key.len
+	};
+	char	   *p;
 	PgCacheOffset next;
 
-	entry->len = item->len;
-	entry->prev = 0;
-	entry->next = 0;
-	entry->stamp = 0;
-	entry->accessed = seconds_of(store, item->created);
-	entry->version = ++part->version;
-	entry->flags = b->flags;
-	entry->created = age > 0 ? age / 1000 : 0;
-	entry->class = pgcache_class_for(store, part, item->key.space, item->priority);
-	entry->space = item->key.space;
-	entry->seq = item->seq;
-	entry->key_len = item->key.len;
+	memcpy((char *) entry + sizeof(head.block), (char *) &head + sizeof(head.block),
+		   ENTRY_HEADER_BYTES - sizeof(head.block));
 	memcpy(entry->key, item->key.data, item->key.len);
 	p = entry->key + item->key.len;
 	p += pgcache_entry_pack(p, b->flags, &b->fields);
@@ -268,13 +261,15 @@ finish(PgCacheStore *store, PgCachePartition *part, Build *b)
 	return entry;
 }
 
-/* Takes an entry out of everything but the index, where another replaces it. */
+/* Takes an entry, which another replaced in the index, out of the rest. */
 static void
 unlink_replaced(PgCacheStore *store, PgCachePartition *part, PgCacheOffset offset)
 {
-	pgcache_entry_unaccount(store, part, at(store, offset), CAUSE_REPLACED);
 	pgcache_queue_unlink(store, part, offset);
-	pgcache_entry_free_blocks(store, part, offset);
+	if (((PgCacheEntry *) at(store, offset))->flags & ENTRY_CHAINED)
+		pgcache_entry_free_blocks(store, part, offset);
+	else
+		pgcache_heap_retire(store, part, offset);
 }
 
 /* Puts the finished entry into the index, its queue and the accounts. */
@@ -283,7 +278,6 @@ link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 {
 	const PgCacheItem *item = b->item;
 	uint16		expiry = pgcache_expiry_code(store, b->fields.expires, item->created);
-	PgCachePartitionUsage *u;
 	PgCacheEntry *entry;
 	PgCacheSlot slot;
 
@@ -296,6 +290,7 @@ link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 		/* S3-FIFO: what was in the main queue comes there again. */
 		entry->flags |= ((PgCacheEntry *) at(store, old))->flags & ENTRY_MAIN;
 		pgcache_index_replace(store, part, &slot, b->entry, expiry, false);
+		pgcache_entry_account(store, part, entry, at(store, old));
 		unlink_replaced(store, part, old);
 	}
 	else
@@ -305,19 +300,11 @@ link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 			return false;
 		entry = finish(store, part, b);
 		pgcache_index_insert(store, part, b->entry, item->key.hash, expiry);
+		pgcache_entry_account(store, part, entry, NULL);
 	}
 	store->policy->insert(store, part, b->entry, item->key.hash);
-	/* It may have been cleared while we made room. */
-	u = pgcache_usage_refresh(store, part, item->key.space);
-	if (entry->seq < u->clear_seq)
-		part->ndead++;
-	else
-		pgcache_usage_account(store, u, entry, 1);
 	if (b->flags & PGCACHE_ENTRY_TTL)
-	{
-		part->nttl++;
 		pgcache_expiry_note(part, b->fields.expires);
-	}
 	PGCACHE_DEBUG_SPIN("put-after-link");
 	return true;
 }

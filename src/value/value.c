@@ -242,7 +242,7 @@ stored_type(const PgCacheValue *value)
 bool
 pgcache_value_is_current(Oid typid, uint32 fingerprint)
 {
-	PgCacheValue value = {.typid = typid, .fingerprint = fingerprint};
+	PgCacheValue value = {.typid = typid,.fingerprint = fingerprint};
 
 	return !OidIsValid(typid) || stored_type(&value) != NULL;
 }
