@@ -20,6 +20,11 @@
 #error "pg_cache needs PostgreSQL 15 or later"
 #endif
 
+/* PG 18 replaced pg_attribute_noreturn() by this, which comes first. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn	_Noreturn
+#endif
+
 /*
  * PG 17 replaced BackendId, which counts from 1, by ProcNumber, which counts
  * from 0.  Either numbers the slot of a backend below MaxBackends.

@@ -17,6 +17,8 @@
 
 #include "storage/lwlock.h"
 
+#include "base/compat.h"
+
 typedef struct PgCacheShmemPart
 {
 	const char *name;			/* of the segment's piece, and of its tranche */
@@ -41,7 +43,7 @@ extern bool pgcache_shmem_ready;
  * Raises 55000 unless the library was preloaded.  Every SQL function calls it
  * first.
  */
-extern void pgcache_shmem_not_ready(void) pg_attribute_noreturn();
+pg_noreturn extern void pgcache_shmem_not_ready(void);
 
 static inline void
 pgcache_shmem_require(void)

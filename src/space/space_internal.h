@@ -19,6 +19,7 @@
 #include "access/htup.h"
 #include "storage/lockdefs.h"
 
+#include "base/compat.h"
 #include "space/space.h"
 
 /* ---- slots.c --------------------------------------------------------------- */
@@ -158,7 +159,7 @@ extern Oid *pgcache_catalog_roles(Datum array, int *n);
 extern void pgcache_space_check_name(int len);
 
 /* Raises 42704. */
-extern void pgcache_space_missing(const char *name) pg_attribute_noreturn();
+pg_noreturn extern void pgcache_space_missing(const char *name);
 
 /* At commit, frees the slot of the namespace (see pgcache_slots_free). */
 extern void pgcache_space_free_at_commit(const PgCacheSpaceKey *key);

@@ -13,14 +13,15 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "base/compat.h"
 #include "space/space.h"
 #include "space/store_part.h"
 
 /* Raises 22023 for a key of that many bytes. */
-extern void pgcache_args_refuse_key(Size len) pg_attribute_noreturn();
+pg_noreturn extern void pgcache_args_refuse_key(Size len);
 
 /* Raises 22004; what names the argument. */
-extern void pgcache_args_refuse_null(const char *what) pg_attribute_noreturn();
+pg_noreturn extern void pgcache_args_refuse_null(const char *what);
 
 /* A text argument that must be given, else 22004. */
 extern text *pgcache_args_text(FunctionCallInfo fcinfo, int argno,

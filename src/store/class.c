@@ -33,7 +33,9 @@ nearest_class(const PgCachePartition *part, int32 space, int32 priority)
 	for (int i = 0; i < part->nclasses; i++)
 	{
 		const PgCacheClass *class = &part->classes[i];
-		uint64		distance = (uint64) Abs((int64) class->priority - priority);
+		uint64		distance = class->priority > priority ?
+			(uint64) ((int64) class->priority - priority) :
+			(uint64) ((int64) priority - class->priority);
 
 		/* Another namespace's class is worse than any other priority. */
 		if (class->space != space)

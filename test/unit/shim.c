@@ -57,11 +57,18 @@ LWLockRelease(LWLock *lock)
 	pthread_rwlock_unlock(lock_for(lock));
 }
 
+/* PG 16 left out the type of the error, which was always the same. */
+#if PG_VERSION_NUM >= 160000
+void
+ExceptionalCondition(const char *conditionName,
+					 const char *fileName, int lineNumber)
+#else
 void
 ExceptionalCondition(const char *conditionName, const char *errorType,
 					 const char *fileName, int lineNumber)
+#endif
 {
-	fprintf(stderr, "%s: %s, %s:%d\n", errorType, conditionName, fileName, lineNumber);
+	fprintf(stderr, "failed assertion: %s, %s:%d\n", conditionName, fileName, lineNumber);
 	abort();
 }
 
