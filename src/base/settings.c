@@ -68,9 +68,19 @@ pgcache_memory_limit_bytes(void)
 }
 
 Size
-pgcache_max_value_bytes(void)
+pgcache_max_value_bytes(const char **setting)
 {
-	if (pgcache_max_value_size < 0)
-		return pgcache_memory_bytes() / 4;
-	return (Size) pgcache_max_value_size;
+	Size		limit = pgcache_memory_limit_bytes() / 4 * 3;
+	Size		size = pgcache_max_value_size < 0 ?
+	pgcache_memory_bytes() / 4 : (Size) pgcache_max_value_size;
+
+	if (limit < size)
+	{
+		if (setting)
+			*setting = pgcache_memory_limit < 0 ? "pg_cache.memory" : "pg_cache.memory_limit";
+		return limit;
+	}
+	if (setting)
+		*setting = pgcache_max_value_size < 0 ? "pg_cache.memory" : "pg_cache.max_value_size";
+	return size;
 }

@@ -100,7 +100,11 @@ extern void pgcache_settings_init(void);
 extern Size pgcache_memory_bytes(void);
 extern Size pgcache_memory_limit_bytes(void);
 
-/* Bytes of the largest value that may be stored, before compression. */
-extern Size pgcache_max_value_bytes(void);
+/*
+ * Bytes of the largest value that may be stored, before compression: what
+ * pg_cache.max_value_size says, but no more than three quarters of the memory
+ * that may be used.  *setting, unless NULL, names the setting that decides.
+ */
+extern Size pgcache_max_value_bytes(const char **setting);
 
 #endif							/* PGCACHE_BASE_SETTINGS_H */

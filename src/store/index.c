@@ -81,7 +81,7 @@ pgcache_index_create(PgCacheStore *store, PgCachePartition *part)
 	Assert(region != NO_REGION);
 	*segment_at(store, part, 0) = region_start(store, region);
 	for (int i = 0; i < MIN_BUCKETS; i++)
-		init_bucket((PgCacheBucket *) at(store, region_start(store, region)) + i);
+		init_bucket(bucket_number(store, part, i));
 	pg_atomic_init_u64(&part->table, MIN_BUCKETS);
 }
 
@@ -174,8 +174,10 @@ alloc_overflow(PgCacheStore *store, PgCachePartition *part)
 			part->overflow_fresh = buckets_per_region(store);
 		}
 		part->overflow_fresh--;
-		offset = region_start(store, part->overflow_regions) +
-			part->overflow_fresh * (BUCKET_BYTES >> store->shift);
+		offset = offset_of(store,
+						   bucket_within(store, part,
+										 region_start(store, part->overflow_regions),
+										 part->overflow_fresh));
 	}
 	part->overflow_used++;
 	init_bucket(at(store, offset));
@@ -320,14 +322,6 @@ static uint32
 parent_of(uint32 n)
 {
 	return n & ~(1U << pg_leftmost_one_pos32(n));
-}
-
-static PgCacheBucket *
-bucket_number(PgCacheStore *store, PgCachePartition *part, uint32 n)
-{
-	return (PgCacheBucket *)
-		((char *) at(store, *segment_at(store, part, n >> store->seg_shift)) +
-		 (Size) (n & (buckets_per_region(store) - 1)) * BUCKET_BYTES);
 }
 
 /* Memory for the segment that starts with bucket n; false if there is none. */

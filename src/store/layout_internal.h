@@ -226,6 +226,9 @@ StaticAssertDecl(sizeof(PgCacheBucket) == BUCKET_BYTES,
 #define MERGE_LOAD		2
 #define MIN_BUCKETS		16
 
+/* Buckets by which the segments of one partition are set off from the last's. */
+#define BUCKET_COLOUR	MIN_BUCKETS
+
 /* Where an entry's slot is.  Good while the partition's lock is held. */
 typedef struct PgCacheSlot
 {

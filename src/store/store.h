@@ -229,6 +229,10 @@ extern PgCachePutResult pgcache_store_put(PgCacheStore *store,
 /* Removes the entry of key; true where it was live. */
 extern bool pgcache_store_delete(PgCacheStore *store, const PgCacheKey *key);
 
+/* As pgcache_store_delete, but only an entry of that version. */
+extern bool pgcache_store_delete_version(PgCacheStore *store,
+										 const PgCacheKey *key, uint64 version);
+
 /*
  * Gives the live entry of key a new expiry (DT_NOEND: none) and, where slide
  * is not 0, sliding; true where there is one.  version 0: whichever is there.

@@ -148,6 +148,29 @@ segment_at(const PgCacheStore *store, const PgCachePartition *part, uint32 n)
 	return &store->directory[part->number * store->max_segments + n];
 }
 
+/*
+ * The address of a bucket within its segment.  Segments begin at multiples of
+ * their size, so small tables would all lie in the same few sets of the CPU's
+ * caches if each began at the beginning.
+ */
+static inline PgCacheBucket *
+bucket_within(const PgCacheStore *store, const PgCachePartition *part,
+			  PgCacheOffset segment, uint32 n)
+{
+	uint32		place = (n + part->number * BUCKET_COLOUR) &
+	((1U << store->seg_shift) - 1);
+
+	return (PgCacheBucket *) ((char *) at(store, segment) + (Size) place * BUCKET_BYTES);
+}
+
+/* A bucket by its number. */
+static inline PgCacheBucket *
+bucket_number(const PgCacheStore *store, const PgCachePartition *part, uint32 n)
+{
+	return bucket_within(store, part,
+						 *segment_at(store, part, n >> store->seg_shift), n);
+}
+
 /* The first bucket of a hash's chain, for a number of buckets. */
 static inline PgCacheBucket *
 bucket_for(const PgCacheStore *store, const PgCachePartition *part,
@@ -158,9 +181,7 @@ bucket_for(const PgCacheStore *store, const PgCachePartition *part,
 
 	if (n >= nbuckets)
 		n &= mask >> 1;
-	return (PgCacheBucket *)
-		((char *) at(store, *segment_at(store, part, n >> store->seg_shift)) +
-		 (Size) (n & ((1U << store->seg_shift) - 1)) * BUCKET_BYTES);
+	return bucket_number(store, part, n);
 }
 
 #define TABLE_BUCKETS(table)	((uint32) (table))

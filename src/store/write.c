@@ -86,6 +86,11 @@ begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
 	if (b->large)
 		b->max_regions += 2;
 	b->steals = MAX_STEALS + 2 * needed;
+
+	/* After the limit was lowered the pool owes some before it gives any. */
+	if (b->large)
+		b->steals += Max((int64) pg_atomic_read_u32(&store->shared->pool.in_use) -
+						 pgcache_pool_limit(store), 0);
 }
 
 /*
@@ -444,19 +449,38 @@ pgcache_store_put(PgCacheStore *store, const PgCacheItem *item,
 	return result;
 }
 
+/* Deletes the entry of key if it is of that version; 0: of any. */
+static bool
+delete_entry(PgCacheStore *store, const PgCacheKey *key, uint64 version)
+{
+	PgCachePartition *part = partition_of(store, key->hash);
+	PgCacheOffset offset;
+	PgCacheSlot slot;
+	bool		wanted = true;
+
+	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+	offset = find_live(store, part, key, &slot);
+	if (version != 0)
+		wanted = offset != 0 &&
+			((PgCacheEntry *) at(store, offset))->version == version;
+	if (wanted)
+		remove_key(store, part, key, offset != 0 ? CAUSE_DELETED : CAUSE_EXPIRED);
+	pgcache_index_adjust(store, part);
+	LWLockRelease(lock_of(store, part));
+	return wanted && offset != 0;
+}
+
 bool
 pgcache_store_delete(PgCacheStore *store, const PgCacheKey *key)
 {
-	PgCachePartition *part = partition_of(store, key->hash);
-	PgCacheSlot slot;
-	bool		live;
+	return delete_entry(store, key, 0);
+}
 
-	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
-	live = find_live(store, part, key, &slot) != 0;
-	remove_key(store, part, key, live ? CAUSE_DELETED : CAUSE_EXPIRED);
-	pgcache_index_adjust(store, part);
-	LWLockRelease(lock_of(store, part));
-	return live;
+bool
+pgcache_store_delete_version(PgCacheStore *store, const PgCacheKey *key,
+							 uint64 version)
+{
+	return delete_entry(store, key, version);
 }
 
 /* ---- touch ---------------------------------------------------------------------- */

@@ -34,23 +34,24 @@
 static void
 report_too_large(Size size)
 {
+	const char *setting;
+	Size		limit = pgcache_max_value_bytes(&setting);
+
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("value of %zu bytes is too large for the cache", size),
-			 pgcache_max_value_size < 0 ?
-			 errdetail("The limit, a quarter of \"pg_cache.memory\", is %zu bytes.",
-					   pgcache_max_value_bytes()) :
-			 errdetail("The limit set by \"pg_cache.max_value_size\" is %zu bytes.",
-					   pgcache_max_value_bytes()),
-			 pgcache_max_value_size < 0 ?
-			 errhint("Consider increasing \"pg_cache.memory\" or setting \"pg_cache.max_value_size\".") :
-			 errhint("Consider increasing \"pg_cache.max_value_size\".")));
+			 errdetail("Values may have up to %zu bytes, by \"%s\".",
+					   limit, setting),
+			 strcmp(setting, "pg_cache.max_value_size") == 0 ?
+			 errhint("Consider increasing \"%s\".", setting) :
+			 errhint("Consider increasing \"%s\"; \"pg_cache.max_value_size\" can be set up to three quarters of it.",
+					 setting)));
 }
 
 static inline void
 check_size(Size size)
 {
-	if (unlikely(size > pgcache_max_value_bytes()))
+	if (unlikely(size > pgcache_max_value_bytes(NULL)))
 		report_too_large(size);
 }
 

@@ -104,7 +104,16 @@ run(const char *name, int eviction)
 	   (long long) after.entries, (long long) before.entries);
 	ok(is_sound(&t), "%s: sound", name);
 
+	fill(big, 3 * quarter, 7);
+	ok(put(&t, "huge", big, 3 * quarter) == PGCACHE_STORED &&
+	   has(&t, "huge", big, 3 * quarter),
+	   "%s: three quarters of the memory are stored", name);
+	ok(put_small(&t) == NSMALL, "%s: and make room for small values", name);
+
 	pgcache_store_tuning(t.store)->memory_limit = MEMORY / 8;
+	ok(put(&t, "huge", big, MEMORY / 8 / 4 * 3) == PGCACHE_STORED &&
+	   has(&t, "huge", big, MEMORY / 8 / 4 * 3),
+	   "%s: and of a limit that was just lowered", name);
 	put_small(&t);
 	pgcache_store_memory(t.store, &after);
 	ok(after.used <= MEMORY / 8, "%s: a lower limit is kept to", name);
