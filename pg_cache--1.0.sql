@@ -3,6 +3,10 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION pg_cache" to load this file. \quit
 
+-- Whoever may create objects in the schema before we do could offer operators and
+-- functions that fit better than PostgreSQL's.  So each one here is used with
+-- exactly the types it is declared with: nothing fits better than that.
+
 ---- Namespaces --------------------------------------------------------------
 
 -- ids are never used twice, so that a namespace never inherits entries; 1 is
@@ -14,21 +18,23 @@ COMMENT ON SEQUENCE cache_namespaces_id_seq IS
 -- The name has collation "C" so that the index on it does not depend on the
 -- database's locale.
 CREATE TABLE cache_namespaces (
-    id integer PRIMARY KEY DEFAULT nextval('cache_namespaces_id_seq'),
+    id integer PRIMARY KEY DEFAULT pg_catalog.nextval(
+        'cache_namespaces_id_seq'::pg_catalog.regclass),
     name text COLLATE "C" NOT NULL UNIQUE
-        CHECK (octet_length(name) BETWEEN 1 AND 63),
+        CHECK (pg_catalog.octet_length(name) BETWEEN 1 AND 63),
     owner regrole NOT NULL,
     readers regrole[] NOT NULL,
     writers regrole[] NOT NULL,
-    default_ttl interval CHECK (default_ttl > '0'),
-    max_ttl interval CHECK (max_ttl > '0'),
-    ttl_jitter float8 CHECK (ttl_jitter BETWEEN 0 AND 1),
+    default_ttl interval CHECK (default_ttl > '0'::interval),
+    max_ttl interval CHECK (max_ttl > '0'::interval),
+    ttl_jitter float8 CHECK (ttl_jitter BETWEEN 0::float8 AND 1::float8),
     sliding boolean,
-    min_bytes bigint CHECK (min_bytes >= 0),
-    max_bytes bigint CHECK (max_bytes >= 0),
-    max_entries bigint CHECK (max_entries >= 0),
+    min_bytes bigint CHECK (min_bytes >= 0::bigint),
+    max_bytes bigint CHECK (max_bytes >= 0::bigint),
+    max_entries bigint CHECK (max_entries >= 0::bigint),
     priority integer,
-    compression text CHECK (compression IN ('none', 'lz4', 'zstd')),
+    compression text CHECK (
+        compression IN ('none'::text, 'lz4'::text, 'zstd'::text)),
     compression_threshold integer CHECK (compression_threshold >= 0),
     transactional boolean,
     loader text,
@@ -417,7 +423,7 @@ CREATE VIEW cache_stats AS
 SELECT
     hits,
     misses,
-    hits::float8 / nullif(hits + misses, 0) AS hit_ratio,
+    hits::float8 / nullif(hits + misses, 0::bigint)::float8 AS hit_ratio,
     puts,
     stale_puts,
     dropped_puts,
@@ -444,7 +450,7 @@ SELECT
     memory_limit,
     index_bytes,
     (memory_used - server_key_bytes - server_stored_bytes)::float8 /
-        nullif(server_entries, 0) AS overhead_per_entry
+        nullif(server_entries, 0::bigint)::float8 AS overhead_per_entry
 FROM cache_stats();
 COMMENT ON VIEW cache_stats IS
 'what happened in the caches of this database, and the memory of the whole server''s';
@@ -454,7 +460,7 @@ SELECT
     namespace,
     hits,
     misses,
-    hits::float8 / nullif(hits + misses, 0) AS hit_ratio,
+    hits::float8 / nullif(hits + misses, 0::bigint)::float8 AS hit_ratio,
     puts,
     stale_puts,
     dropped_puts,

@@ -72,11 +72,20 @@ SELECT cache_incr('s', namespace => 'cond') AS s, cache_incr('i', namespace => '
        cache_incr('spaces', namespace => 'cond') AS spaces, cache_incr('plus', namespace => 'cond') AS plus;
 SELECT DISTINCT type FROM unnest(ARRAY['s', 'i', 'b', 't', 'spaces', 'plus']) AS k, LATERAL cache_entry(k, 'cond');
 SELECT cache_put('word', 'secret', namespace => 'cond'), cache_put('float', 1.5::float8, namespace => 'cond'),
-       cache_put('numeric', 1::numeric, namespace => 'cond'), cache_put('nothing', '', namespace => 'cond'),
+       cache_put('numeric', 1.5::numeric, namespace => 'cond'), cache_put('nothing', '', namespace => 'cond'),
        cache_put('null', NULL, namespace => 'cond'), cache_put('two', '1 2', namespace => 'cond'),
        cache_put('long', repeat('1', 100), namespace => 'cond'), cache_put('huge', repeat('9', 19), namespace => 'cond'),
        cache_put('max', '9223372036854775807', namespace => 'cond'),
        cache_put('min', '-9223372036854775808', namespace => 'cond');
+-- numbers of a domain, and whole ones of type numeric
+CREATE DOMAIN cond_count AS bigint CHECK (VALUE < 1000);
+CREATE DOMAIN cond_price AS numeric;
+SELECT cache_put('domain', 70::cond_count, namespace => 'cond'), cache_put('whole', 80::numeric, namespace => 'cond'),
+       cache_put('whole.0', '-90.00'::cond_price, namespace => 'cond'), cache_put('1e30', 1e30, namespace => 'cond'),
+       cache_put('nan', 'NaN'::numeric, namespace => 'cond'), cache_put('inf', '-Infinity'::numeric, namespace => 'cond');
+SELECT cache_incr('domain', 1000, namespace => 'cond') AS domain, cache_incr('whole', namespace => 'cond') AS whole,
+       cache_incr('whole.0', namespace => 'cond') AS "whole.0";
+SELECT DISTINCT type FROM unnest(ARRAY['domain', 'whole', 'whole.0']) AS k, LATERAL cache_entry(k, 'cond');
 -- the text is not shown: to write is not to read
 SELECT cache_incr('word', namespace => 'cond');
 SELECT cache_incr('max', namespace => 'cond');
@@ -84,6 +93,9 @@ SELECT cache_incr('max', namespace => 'cond');
 SELECT cache_incr('word', namespace => 'cond');
 SELECT cache_incr('float', namespace => 'cond');
 SELECT cache_incr('numeric', namespace => 'cond');
+SELECT cache_incr('1e30', namespace => 'cond');
+SELECT cache_incr('nan', namespace => 'cond');
+SELECT cache_incr('inf', namespace => 'cond');
 SELECT cache_incr('nothing', namespace => 'cond');
 SELECT cache_incr('null', namespace => 'cond');
 SELECT cache_incr('two', namespace => 'cond');
@@ -98,6 +110,24 @@ SELECT cache_incr('n', 1, NULL, namespace => 'cond');
 SELECT cache_incr('max', -1, namespace => 'cond'), cache_incr('min', 1, namespace => 'cond');
 -- what failed changed nothing
 SELECT cache_get('word', 'cond'), cache_exists('new', 'cond'), cache_get('n', 'cond');
+
+-- a value whose type was altered or dropped is not there, for any of them
+CREATE TYPE cond_type AS (a int);
+SELECT cache_put(k, row(1)::cond_type, namespace => 'cond') FROM unnest(ARRAY['t1', 't2', 't3', 't4', 't5', 't6']) AS k \g /dev/null
+SELECT cache_put('d1', 5::cond_count, tags => ARRAY['t'], namespace => 'cond');
+SELECT version AS seen FROM cache_entry('t4', 'cond') \gset
+SELECT deletes AS deletes FROM cache_stats_namespaces WHERE namespace = 'cond' \gset
+DROP TYPE cond_type;
+ALTER DOMAIN cond_count SET NOT NULL;
+SELECT cache_delete('t1', 'cond'), cache_add('t2', 'v', namespace => 'cond'), cache_replace('t3', 'v', namespace => 'cond'),
+       cache_cas('t4', :seen, 'v', namespace => 'cond'), cache_incr('t5', namespace => 'cond'),
+       cache_incr('d1', 1, 100, namespace => 'cond'), cache_touch('t6', NULL, 'cond');
+SET pg_cache.enabled = off;
+SELECT cache_put('t6', 'v', namespace => 'cond');
+RESET pg_cache.enabled;
+SELECT deletes - :deletes AS deletes FROM cache_stats_namespaces WHERE namespace = 'cond';
+SELECT key, type, tags FROM cache_entries WHERE namespace = 'cond' AND (key LIKE 't_' OR key = 'd1') ORDER BY key;
+DROP DOMAIN cond_count, cond_price;
 
 SELECT cache_drop_namespace('cond');
 SELECT * FROM cache_check();

@@ -94,6 +94,10 @@ SELECT count(cache_put('again' || i, repeat('y', 65000), namespace => 'evict')) 
     FROM generate_series(1, :n) i;
 SELECT memory_used > memory_limit * 0.8 AS well_used FROM cache_stats;
 
+-- a limit of nothing is none
+ALTER SYSTEM SET pg_cache.memory_limit = 0;
+ALTER SYSTEM SET pg_cache.memory_limit = '100kB';
+
 DROP VIEW evicted;
 SELECT cache_drop_namespace('evict');
 SELECT * FROM cache_check();

@@ -38,6 +38,19 @@ SELECT * FROM all_options;
 DROP VIEW all_options;
 SELECT cache_drop_namespace('all options');
 
+-- A column of somebody else's is refused, until it is gone again.
+ALTER TABLE cache_namespaces ADD COLUMN extra int;
+SELECT cache_get('k', 'shop');
+SELECT cache_create_namespace('extra');
+SELECT cache_alter_namespace('shop', priority => 1);
+ALTER TABLE cache_namespaces DROP COLUMN extra;
+SELECT cache_get('k', 'shop');
+SELECT cache_create_namespace('extra');
+SELECT cache_alter_namespace('extra', priority => 1);
+SELECT cache_put('k', 'v', namespace => 'extra');
+SELECT priority FROM cache_entry('k', 'extra');
+SELECT cache_drop_namespace('extra');
+
 -- Names.
 SELECT cache_create_namespace('shop');
 SELECT cache_create_namespace('default');

@@ -108,6 +108,35 @@ SELECT peek();
 SELECT cache_get('k', 'hers');
 SELECT peek(), cache_get('k', 'hers');
 
+-- A role that is dropped leaves its number, which can be revoked and goes with
+-- the next change in any case.
+RESET ROLE;
+CREATE ROLE regress_pgcache_passing;
+SET ROLE regress_pgcache_alice;
+SELECT cache_grant('hers', 'regress_pgcache_passing', 'read'), cache_grant('hers', 'regress_pgcache_passing', 'write');
+SELECT 'regress_pgcache_passing'::regrole::oid AS passing \gset
+SELECT cache_revoke('hers', :'passing', 'write');
+SELECT readers, writers FROM cache_namespaces WHERE name = 'hers';
+RESET ROLE;
+DROP ROLE regress_pgcache_passing;
+SET ROLE regress_pgcache_alice;
+SELECT DISTINCT name, role = :passing AS passing
+FROM cache_namespaces, unnest(readers || writers || owner) AS role
+WHERE role <> 0 AND role NOT IN (SELECT oid FROM pg_roles);
+SELECT cache_revoke('hers', :'passing', 'read');
+SELECT readers, writers FROM cache_namespaces WHERE name = 'hers';
+SELECT cache_revoke('hers', '0', 'read');
+SELECT cache_revoke('hers', '', 'read');
+RESET ROLE;
+CREATE ROLE regress_pgcache_passing;
+SET ROLE regress_pgcache_alice;
+SELECT cache_grant('hers', 'regress_pgcache_passing', 'read');
+RESET ROLE;
+DROP ROLE regress_pgcache_passing;
+SET ROLE regress_pgcache_alice;
+SELECT cache_alter_namespace('hers', max_entries => 99);
+SELECT readers, writers FROM cache_namespaces WHERE name = 'hers';
+
 -- What to grant, and to whom.
 SET ROLE regress_pgcache_alice;
 SELECT cache_grant('hers', 'regress_pgcache_bob', 'READ');
@@ -124,6 +153,19 @@ SELECT cache_alter_namespace('default', max_entries => 1);
 SELECT cache_revoke('default', 'public', 'write');
 SELECT cache_drop_namespace('default');
 SELECT cache_clear(NULL);
+
+-- The owner of the database may clear all of it.
+RESET ROLE;
+SELECT current_database() AS db, current_user AS me \gset
+ALTER DATABASE :"db" OWNER TO regress_pgcache_bob;
+SET ROLE regress_pgcache_bob;
+SELECT cache_put('k', 'v'), cache_clear();
+SELECT cache_get('k') IS NULL AS cleared;
+RESET ROLE;
+ALTER DATABASE :"db" OWNER TO :"me";
+SET ROLE regress_pgcache_bob;
+SELECT cache_put('k', 'v'), cache_clear();
+SELECT cache_put('k', 'v'), cache_put('k', 'of bob', namespace => 'hers');
 RESET ROLE;
 SELECT cache_revoke('default', 'public', 'write');
 SELECT id, name, owner = current_user::regrole AS own, readers, writers

@@ -73,8 +73,20 @@ SELECT cache_put('namespace2', 'v', namespace => 'ttl');
 SELECT * FROM ttls ORDER BY key;
 SELECT cache_clear('ttl');
 
--- the maximum: the lower of both, and entries without a TTL get it
 SELECT cache_alter_namespace('ttl', reset => '{default_ttl}');
+
+-- a setting of less than a microsecond is one as well
+SET pg_cache.default_ttl = '0.4 us';
+SELECT cache_put('tiny', 'v', namespace => 'ttl');
+SELECT cache_expires_at('tiny', 'ttl') IS DISTINCT FROM 'infinity' AS expires;
+RESET pg_cache.default_ttl;
+SET pg_cache.max_ttl = 0.0004;
+SELECT cache_put('tiny', 'v', namespace => 'ttl');
+SELECT cache_expires_at('tiny', 'ttl') IS DISTINCT FROM 'infinity' AS expires;
+RESET pg_cache.max_ttl;
+SELECT cache_clear('ttl');
+
+-- the maximum: the lower of both, and entries without a TTL get it
 SELECT cache_alter_namespace('ttl', max_ttl => '2 hours');
 SELECT cache_put('namespace', 'v', '3 hours', namespace => 'ttl'), cache_put('none', 'v', namespace => 'ttl'),
        cache_put('below', 'v', '1 hour', namespace => 'ttl');

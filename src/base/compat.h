@@ -52,14 +52,19 @@
 #endif
 
 /*
- * PG 16 replaced pg_namespace_aclcheck and its like by object_aclcheck.
+ * PG 16 replaced pg_namespace_aclcheck and its like by object_aclcheck, and
+ * pg_database_ownercheck and its like by object_ownercheck.
  */
 #if PG_VERSION_NUM >= 160000
 #define PGCACHE_SCHEMA_ACLCHECK(schema, role, mode) \
 	object_aclcheck(NamespaceRelationId, schema, role, mode)
+#define PGCACHE_DATABASE_OWNERCHECK(database, role) \
+	object_ownercheck(DatabaseRelationId, database, role)
 #else
 #define PGCACHE_SCHEMA_ACLCHECK(schema, role, mode) \
 	pg_namespace_aclcheck(schema, role, mode)
+#define PGCACHE_DATABASE_OWNERCHECK(database, role) \
+	pg_database_ownercheck(database, role)
 #endif
 
 #endif							/* PGCACHE_BASE_COMPAT_H */

@@ -33,12 +33,22 @@ const struct config_enum_entry pgcache_eviction_options[] = {
 
 PGCACHE_SETTINGS(VARIABLE_BOOL, VARIABLE_INT, VARIABLE_REAL, VARIABLE_ENUM)
 
+/* No memory at all would be a cache in which nothing stays. */
+static bool
+check_memory_limit(int *newval, void **extra, GucSource source)
+{
+	if (*newval != 0)
+		return true;
+	GUC_check_errdetail("\"pg_cache.memory_limit\" must be -1 or at least 1 MB.");
+	return false;
+}
+
 #define DEFINE_BOOL(name, def, ctx, flags, desc) \
 	DefineCustomBoolVariable("pg_cache." #name, desc, NULL, &pgcache_##name, \
 							 def, ctx, flags, NULL, NULL, NULL);
-#define DEFINE_INT(name, def, lo, hi, ctx, flags, desc) \
+#define DEFINE_INT(name, def, lo, hi, ctx, flags, check, desc) \
 	DefineCustomIntVariable("pg_cache." #name, desc, NULL, &pgcache_##name, \
-							def, lo, hi, ctx, flags, NULL, NULL, NULL);
+							def, lo, hi, ctx, flags, check, NULL, NULL);
 #define DEFINE_REAL(name, def, lo, hi, ctx, flags, desc) \
 	DefineCustomRealVariable("pg_cache." #name, desc, NULL, &pgcache_##name, \
 							 def, lo, hi, ctx, flags, NULL, NULL, NULL);

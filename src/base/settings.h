@@ -31,7 +31,9 @@ typedef enum PgCacheEviction
 
 #define PGCACHE_MEMORY_DEFAULT_MB	128
 #define PGCACHE_MEMORY_MIN_MB		1
-#define PGCACHE_MEMORY_MAX_MB		(1024 * 1024)
+
+/* Beyond this a granule of the store would be larger than a bucket. */
+#define PGCACHE_MEMORY_MAX_MB		(255 * 1024)
 
 /* At 10 % misses are some 0.4 % more than of exact LRU, at 25 % over 1 %. */
 #define PGCACHE_LRU_BUMP_DEFAULT	10
@@ -47,7 +49,7 @@ typedef enum PgCacheEviction
 
 /*
  * BOOL(name, default, context, flags, description)
- * INT(name, default, min, max, context, flags, description)
+ * INT(name, default, min, max, context, flags, check hook, description)
  * REAL(name, default, min, max, context, flags, description)
  * ENUM(name, default, options, context, flags, description)
  */
@@ -55,7 +57,7 @@ typedef enum PgCacheEviction
 	ENUM(compression, PGCACHE_COMPRESSION_NONE, pgcache_compression_options, \
 		 PGC_USERSET, 0, \
 		 "Sets the method by which large values are compressed.") \
-	INT(compression_threshold, 2048, 0, INT_MAX, PGC_USERSET, GUC_UNIT_BYTE, \
+	INT(compression_threshold, 2048, 0, INT_MAX, PGC_USERSET, GUC_UNIT_BYTE, NULL, \
 		"Sets the size from which on values are compressed.") \
 	REAL(default_ttl, 0, 0, PGCACHE_TTL_MAX_MS, PGC_USERSET, GUC_UNIT_MS, \
 		 "Sets the time to live of entries put without one; 0 means that they do not expire.") \
@@ -65,19 +67,20 @@ typedef enum PgCacheEviction
 		 PGC_POSTMASTER, 0, \
 		 "Sets the policy that chooses which entry makes room for another.") \
 	INT(lru_bump, PGCACHE_LRU_BUMP_DEFAULT, PGCACHE_LRU_BUMP_MIN, \
-		PGCACHE_LRU_BUMP_MAX, PGC_SUSET, 0, \
+		PGCACHE_LRU_BUMP_MAX, PGC_SUSET, 0, NULL, \
 		"Sets after which share of the queue, in percent, an entry that is hit moves to its head; 0 means at every hit.") \
 	INT(max_namespaces, PGCACHE_NAMESPACES_DEFAULT, PGCACHE_NAMESPACES_MIN, \
-		PGCACHE_NAMESPACES_MAX, PGC_POSTMASTER, 0, \
+		PGCACHE_NAMESPACES_MAX, PGC_POSTMASTER, 0, NULL, \
 		"Sets the maximum number of namespaces in use at once, in all databases together.") \
 	REAL(max_ttl, 0, 0, PGCACHE_TTL_MAX_MS, PGC_SUSET, GUC_UNIT_MS, \
 		 "Sets the longest time to live of any entry; 0 means no limit.") \
-	INT(max_value_size, -1, -1, INT_MAX, PGC_SUSET, GUC_UNIT_BYTE, \
+	INT(max_value_size, -1, -1, INT_MAX, PGC_SUSET, GUC_UNIT_BYTE, NULL, \
 		"Sets the size of the largest value before compression; -1 means a quarter of pg_cache.memory.") \
 	INT(memory, PGCACHE_MEMORY_DEFAULT_MB, PGCACHE_MEMORY_MIN_MB, \
-		PGCACHE_MEMORY_MAX_MB, PGC_POSTMASTER, GUC_UNIT_MB, \
+		PGCACHE_MEMORY_MAX_MB, PGC_POSTMASTER, GUC_UNIT_MB, NULL, \
 		"Sets the amount of shared memory for entries and their index.") \
 	INT(memory_limit, -1, -1, PGCACHE_MEMORY_MAX_MB, PGC_SIGHUP, GUC_UNIT_MB, \
+		check_memory_limit, \
 		"Sets how much of pg_cache.memory is used; -1 means all of it.") \
 	BOOL(transactional, true, PGC_USERSET, 0, \
 		 "Makes puts, deletes and invalidations take effect at commit; this version does them at once all the same.")

@@ -148,19 +148,57 @@ pgcache_catalog_walk(Relation catalog,
 	systable_endscan(scan);
 }
 
+/*
+ * Raises unless the table has this version's columns.  Others may have been
+ * added and dropped again: they stay in the description.
+ */
+static void
+check_columns(Relation catalog)
+{
+	TupleDesc	desc = RelationGetDescr(catalog);
+	int			ours = 0;
+	int			others = 0;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->attisdropped)
+			continue;
+		if (i < PGCACHE_SPACE_NCOLUMNS)
+			ours++;
+		else
+			others++;
+	}
+	if (ours != PGCACHE_SPACE_NCOLUMNS || others != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" does not have the columns that this version of pg_cache expects",
+						RelationGetRelationName(catalog)),
+				 errdetail("It has %d columns instead of %d.",
+						   ours + others, PGCACHE_SPACE_NCOLUMNS),
+				 errhint("Run ALTER EXTENSION pg_cache UPDATE, or drop the columns that were added.")));
+}
+
 void
 pgcache_catalog_deform(Relation catalog, HeapTuple row,
 					   Datum *values, bool *nulls)
 {
-	if (RelationGetDescr(catalog)->natts != PGCACHE_SPACE_NCOLUMNS)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has %d columns instead of %d",
-						RelationGetRelationName(catalog),
-						RelationGetDescr(catalog)->natts,
-						PGCACHE_SPACE_NCOLUMNS),
-				 errhint("Run ALTER EXTENSION pg_cache UPDATE.")));
-	heap_deform_tuple(row, RelationGetDescr(catalog), values, nulls);
+	check_columns(catalog);
+	for (int i = 0; i < PGCACHE_SPACE_NCOLUMNS; i++)
+		values[i] = heap_getattr(row, i + 1, RelationGetDescr(catalog), &nulls[i]);
+}
+
+HeapTuple
+pgcache_catalog_form(Relation catalog, const Datum *values, const bool *nulls)
+{
+	TupleDesc	desc = RelationGetDescr(catalog);
+	Datum	   *all_values = palloc0(desc->natts * sizeof(Datum));
+	bool	   *all_nulls = palloc(desc->natts * sizeof(bool));
+
+	check_columns(catalog);
+	memset(all_nulls, true, desc->natts * sizeof(bool));
+	memcpy(all_values, values, PGCACHE_SPACE_NCOLUMNS * sizeof(Datum));
+	memcpy(all_nulls, nulls, PGCACHE_SPACE_NCOLUMNS * sizeof(bool));
+	return heap_form_tuple(desc, all_values, all_nulls);
 }
 
 Oid *

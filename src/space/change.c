@@ -16,7 +16,7 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
+#include "access/htup.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
@@ -30,6 +30,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -283,11 +284,33 @@ close_catalog(Relation rel)
 	CommandCounterIncrement();
 }
 
+/* Takes roles that were dropped out of an array column. */
+static void
+forget_dropped(Row *row, int column)
+{
+	int			n;
+	Oid		   *roles = pgcache_catalog_roles(row->values[column], &n);
+	int			nleft = 0;
+
+	for (int i = 0; i < n; i++)
+		if (roles[i] == InvalidOid ||
+			SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(roles[i])))
+			roles[nleft++] = roles[i];
+	row->values[column] = make_roles(roles, nleft);
+}
+
+/*
+ * Nothing tells us that a role is dropped, and its OID may one day be another's,
+ * so those left over go with the next change.
+ */
 static void
 write_row(Row *row)
 {
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(row->rel),
-										row->values, row->nulls);
+	HeapTuple	tuple;
+
+	forget_dropped(row, PGCACHE_SPACE_READERS);
+	forget_dropped(row, PGCACHE_SPACE_WRITERS);
+	tuple = pgcache_catalog_form(row->rel, row->values, row->nulls);
 
 	if (row->old == NULL)
 		CatalogTupleInsert(row->rel, tuple);

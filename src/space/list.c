@@ -61,7 +61,6 @@ add_namespace(Walk *walk, const PgCacheSpaceEntry *entry)
 	use = &walk->result[walk->nresult++];
 	use->slot = found != NULL ? found->slot : 0;
 	use->incarnation = found != NULL ? found->incarnation : 0;
-	use->id = entry->space.id;
 	strlcpy(use->name, entry->space.name, sizeof(use->name));
 	use->readable = (pgcache_catalog_privileges(entry, GetUserId()) & PGCACHE_READ) != 0;
 }

@@ -221,11 +221,12 @@ pgcache_space_lookup(const char *name, int len, int need)
 void
 pgcache_space_require_owner(const char *function)
 {
-	if (!has_privs_of_role(GetUserId(), pgcache_catalog_locate().owner))
+	if (!PGCACHE_DATABASE_OWNERCHECK(MyDatabaseId, GetUserId()) &&
+		!has_privs_of_role(GetUserId(), pgcache_catalog_locate().owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for function %s", function),
-				 errdetail("Only the owner of the extension and superusers may call it this way.")));
+				 errdetail("Only superusers and the owners of the database and of the extension may call it this way.")));
 }
 
 /* ---- following changes ----------------------------------------------------- */
@@ -394,6 +395,8 @@ pgcache_space_init(void)
 	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, on_role_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, (Datum) 0);
+	/* The owner of a database is in the role pg_database_owner. */
+	CacheRegisterSyscacheCallback(DATABASEOID, on_role_change, (Datum) 0);
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = on_object_access;
 }

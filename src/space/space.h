@@ -94,7 +94,6 @@ typedef struct PgCacheSpaceUse
 {
 	uint16		slot;
 	PgCacheIncarnation incarnation; /* 0: not in use, has no slot */
-	int32		id;
 	char		name[PGCACHE_MAX_NAME_LEN + 1];
 	bool		readable;		/* by the current role */
 } PgCacheSpaceUse;
@@ -104,7 +103,10 @@ typedef struct PgCacheSpaceUse
  */
 extern PgCacheSpaceUse *pgcache_space_list(int *n);
 
-/* Raises 42501 unless the current role owns the extension or is a superuser. */
+/*
+ * Raises 42501 unless the current role owns the database or the extension, or
+ * is a superuser.
+ */
 extern void pgcache_space_require_owner(const char *function);
 
 /* ---- changes --------------------------------------------------------------- */

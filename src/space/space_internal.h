@@ -134,6 +134,10 @@ extern HeapTuple pgcache_catalog_find(Relation catalog, const char *name);
 extern void pgcache_catalog_deform(Relation catalog, HeapTuple row,
 								   Datum *values, bool *nulls);
 
+/* The reverse, a new row; raises likewise. */
+extern HeapTuple pgcache_catalog_form(Relation catalog, const Datum *values,
+									  const bool *nulls);
+
 /*
  * Fills entry but for slot and privileges from a row, or with the built-in
  * "default".  Allocates in the current context.

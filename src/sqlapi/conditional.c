@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 
 #include "shmem/shmem.h"
 #include "sqlapi/lookup.h"
@@ -31,7 +32,8 @@ PG_FUNCTION_INFO_V1(pgcache_sql_incr);
 
 /*
  * Puts the value argument, which ttl, tags and namespace follow; whether it was
- * stored.  That it was dropped for lack of room counts as stored and evicted.
+ * stored.  It was not if there was no room for it or the namespace was cleared
+ * meanwhile, although the entry that it should replace is gone then.
  */
 static bool
 put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
@@ -49,10 +51,7 @@ put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
 					  pgcache_args_type(fcinfo, value_arg));
 	pgcache_ttl_start(&put.ttl, &put.item);
 
-	/* A value that nobody can read any more does not count as present. */
-	if (pgcache_store_find(pgcache_store, &put.item.key, &ref) &&
-		!pgcache_value_is_current(ref.meta.typid, ref.meta.fingerprint))
-		(void) pgcache_store_delete(pgcache_store, &put.item.key);
+	(void) pgcache_lookup_purge(&put.item.key, &ref);
 	return pgcache_put_store(&put, mode, version) == PGCACHE_STORED;
 }
 
@@ -131,23 +130,56 @@ text_to_number(const PgCacheKey *key, const PgCacheValue *value)
 	return number;
 }
 
+/* The number that a numeric is, which may have a scale but no fraction. */
 static int64
-value_to_number(const PgCacheKey *key, const PgCacheValue *value)
+whole_number(const PgCacheKey *key, Datum datum)
 {
+	Numeric		numeric = DatumGetNumeric(datum);
+	Datum		number;
+
+	if (numeric_is_nan(numeric) || numeric_is_inf(numeric))
+		refuse_number(key);
+	number = DirectFunctionCall1(numeric_int8, datum);
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, datum,
+										  DirectFunctionCall1(int8_numeric, number))))
+		refuse_number(key);
+	return DatumGetInt64(number);
+}
+
+/*
+ * The number that a value is; false where its type was altered or dropped since
+ * the value was found.
+ */
+static bool
+value_to_number(const PgCacheKey *key, const PgCacheValue *value, int64 *number)
+{
+	Oid			base = pgcache_value_base_type(value);
 	Datum		datum = (Datum) 0;
 
+	if (!OidIsValid(base))
+		return false;
 	if (value->isnull)
 		refuse_number(key);
-	if (!OidIsValid(value->typid))
-		return text_to_number(key, value);
-	if (value->typid != INT8OID && value->typid != INT4OID &&
-		value->typid != INT2OID)
+	if (base == TEXTOID)
+	{
+		*number = text_to_number(key, value);
+		return true;
+	}
+	if (base != INT8OID && base != INT4OID && base != INT2OID &&
+		base != NUMERICOID)
 		refuse_number(key);
-	if (!pgcache_value_to_datum(value, value->typid, &datum))
-		refuse_number(key);
-	if (value->typid == INT8OID)
-		return DatumGetInt64(datum);
-	return value->typid == INT4OID ? DatumGetInt32(datum) : DatumGetInt16(datum);
+	if (!pgcache_value_to_datum(value, base, &datum))
+		return false;
+
+	if (base == INT8OID)
+		*number = DatumGetInt64(datum);
+	else if (base == INT4OID)
+		*number = DatumGetInt32(datum);
+	else if (base == INT2OID)
+		*number = DatumGetInt16(datum);
+	else
+		*number = whole_number(key, datum);
+	return true;
 }
 
 /*
@@ -184,22 +216,25 @@ begin_count(PgCachePut *put, FunctionCallInfo fcinfo, text *key,
 {
 	PgCacheRef	ref;
 	PgCacheValue value;
+	int64		number;
 
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
 		pgcache_put_begin(put, fcinfo, 3, -1, 4);
 		pgcache_put_key(put, key);
-		if (!pgcache_lookup_value(&put->item.key, &ref, &value))
+		if (!pgcache_lookup_purge(&put->item.key, &ref) ||
+			!pgcache_lookup_value(&put->item.key, &ref, &value))
 		{
 			*version = 0;
 			pgcache_ttl_start(&put->ttl, &put->item);
 			return PG_GETARG_INT64(2);
 		}
-	} while (!keep_description(put, &ref));
+	} while (!keep_description(put, &ref) ||
+			 !value_to_number(&put->item.key, &value, &number));
 
 	*version = ref.meta.version;
-	return value_to_number(&put->item.key, &value);
+	return number;
 }
 
 Datum

@@ -12,8 +12,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -92,17 +94,21 @@ pgcache_sql_entry(PG_FUNCTION_ARGS)
 
 /* ---- all entries ------------------------------------------------------------ */
 
-/* Names of the namespaces that the caller may read, by slot; 0: not to be shown. */
+/*
+ * Names of the namespaces that the caller may read, or for a monitor of all, by
+ * slot; 0: not to be shown.
+ */
 static Datum *
-readable_names(void)
+visible_names(void)
 {
+	bool		monitor = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
 	Datum	   *names = palloc0(pgcache_max_namespaces * sizeof(Datum));
 	int			n;
 	PgCacheSpaceUse *spaces = pgcache_space_list(&n);
 
 	for (int i = 0; i < n; i++)
 	{
-		if (spaces[i].incarnation != 0 && spaces[i].readable)
+		if (spaces[i].incarnation != 0 && (monitor || spaces[i].readable))
 			names[spaces[i].slot] = CStringGetTextDatum(spaces[i].name);
 	}
 	pfree(spaces);
@@ -166,7 +172,7 @@ pgcache_sql_entries(PG_FUNCTION_ARGS)
 
 	pgcache_shmem_require();
 	InitMaterializedSRF(fcinfo, 0);
-	names = readable_names();
+	names = visible_names();
 	npartitions = pgcache_store_part_count();
 	for (int i = 0; i < npartitions; i++)
 		add_partition((ReturnSetInfo *) fcinfo->resultinfo, names, i);

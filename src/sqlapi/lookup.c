@@ -9,7 +9,24 @@
  */
 #include "postgres.h"
 
+#include "shmem/debug_point.h"
 #include "sqlapi/lookup.h"
+
+/* What somebody else puts in its place meanwhile must stay. */
+bool
+pgcache_lookup_purge(const PgCacheKey *key, PgCacheRef *ref)
+{
+	while (pgcache_store_find(pgcache_store, key, ref))
+	{
+		if (pgcache_value_is_current(ref->meta.typid, ref->meta.fingerprint))
+			return true;
+		PGCACHE_DEBUG_POINT("lookup-purge");
+		if (pgcache_store_delete_version(pgcache_store, key, ref->meta.version))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+	return false;
+}
 
 void
 pgcache_lookup_describe(const PgCacheMeta *meta, const char *data,

@@ -68,6 +68,13 @@ pgcache_lookup_find(const PgCacheKey *key, PgCacheRef *ref)
 		pgcache_value_is_current(ref->meta.typid, ref->meta.fingerprint);
 }
 
+/*
+ * As pgcache_lookup_find, for those who decide by whether there is an entry: one
+ * whose value's type was altered or dropped is removed, so that the store holds
+ * it for absent as well.
+ */
+extern bool pgcache_lookup_purge(const PgCacheKey *key, PgCacheRef *ref);
+
 /* Describes a found entry's value, the bytes of which are at data. */
 extern void pgcache_lookup_describe(const PgCacheMeta *meta, const char *data,
 									PgCacheValue *value);

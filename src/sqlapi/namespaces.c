@@ -97,6 +97,22 @@ get_role(FunctionCallInfo fcinfo, int argno)
 	return get_role_oid(name, false);
 }
 
+/*
+ * Likewise, or by number, as the table shows a role that was dropped and a dump
+ * restores it.
+ */
+static Oid
+get_granted_role(FunctionCallInfo fcinfo, int argno)
+{
+	char	   *name = text_to_cstring(pgcache_args_text(fcinfo, argno, "role"));
+	Oid			role = InvalidOid;
+
+	if (name[0] != '\0' && strspn(name, "0123456789") == strlen(name) &&
+		!OidIsValid(get_role_oid(name, true)))
+		role = DatumGetObjectId(DirectFunctionCall1(oidin, CStringGetDatum(name)));
+	return OidIsValid(role) ? role : get_role(fcinfo, argno);
+}
+
 static int
 get_privilege(FunctionCallInfo fcinfo, int argno)
 {
@@ -156,7 +172,7 @@ Datum
 pgcache_sql_revoke(PG_FUNCTION_ARGS)
 {
 	require_writable("cache_revoke()");
-	pgcache_space_revoke(get_name(fcinfo), get_role(fcinfo, 1),
+	pgcache_space_revoke(get_name(fcinfo), get_granted_role(fcinfo, 1),
 						 get_privilege(fcinfo, 2));
 	PG_RETURN_VOID();
 }

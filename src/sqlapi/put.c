@@ -113,7 +113,10 @@ pgcache_put_store(PgCachePut *put, PgCachePutMode mode, uint64 version)
 bool
 pgcache_put_delete(const PgCacheKey *key, PgCacheIncarnation incarnation)
 {
-	if (!pgcache_store_delete(pgcache_store, key))
+	PgCacheRef	ref;
+
+	if (!pgcache_lookup_purge(key, &ref) ||
+		!pgcache_store_delete(pgcache_store, key))
 		return false;
 	pgcache_count(key->space, incarnation, PGCACHE_DELETES, 1);
 	return true;

@@ -49,7 +49,10 @@ extern void pgcache_put_value(PgCachePut *put, Datum datum, bool isnull,
 extern PgCachePutResult pgcache_put_store(PgCachePut *put, PgCachePutMode mode,
 										  uint64 version);
 
-/* Deletes the entry instead, as a put does while the cache is off. */
+/*
+ * Deletes the entry, as a put does while the cache is off; true, and counted,
+ * where there was one that could be read.
+ */
 extern bool pgcache_put_delete(const PgCacheKey *key,
 							   PgCacheIncarnation incarnation);
 

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * test_support.c
- *	  Functions by which tests stop backends and set the clock.
+ *	  Functions by which tests stop backends, set the clock and get broken
+ *	  values.
  *
  * In test builds only; the extension's script does not define them.  A test
  * reads test/test_functions.sql for that.
@@ -14,8 +15,14 @@
 
 #ifdef PGCACHE_TEST
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
@@ -28,6 +35,7 @@ PG_FUNCTION_INFO_V1(pgcache_test_disarm);
 PG_FUNCTION_INFO_V1(pgcache_test_reached);
 PG_FUNCTION_INFO_V1(pgcache_test_set_clock);
 PG_FUNCTION_INFO_V1(pgcache_test_advance_clock);
+PG_FUNCTION_INFO_V1(pgcache_test_raw_row);
 
 Datum
 pgcache_test_arm(PG_FUNCTION_ARGS)
@@ -73,6 +81,28 @@ pgcache_test_advance_clock(PG_FUNCTION_ARGS)
 	(void) pgcache_interval_usec(PG_GETARG_INTERVAL_P(0), &usec);
 	*pgcache_clock_offset += usec;
 	PG_RETURN_VOID();
+}
+
+/*
+ * The first row of the table whose row type the argument has, as it lies there:
+ * as a function gives it that forgets to fetch what is out of line.
+ */
+Datum
+pgcache_test_raw_row(PG_FUNCTION_ARGS)
+{
+	Oid			typid = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	Relation	rel = table_open(get_typ_typrelid(typid), AccessShareLock);
+	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	row = heap_getnext(scan, ForwardScanDirection);
+	HeapTupleHeader result = palloc(row->t_len);
+
+	memcpy(result, row->t_data, row->t_len);
+	HeapTupleHeaderSetDatumLength(result, row->t_len);
+	HeapTupleHeaderSetTypeId(result, typid);
+	HeapTupleHeaderSetTypMod(result, -1);
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return PointerGetDatum(result);
 }
 
 #endif							/* PGCACHE_TEST */

@@ -17,11 +17,11 @@
 #include "base/settings.h"
 #include "sqlapi/ttl.h"
 
-/* Microseconds of a setting in milliseconds. */
+/* Microseconds of a setting in milliseconds; only 0 is 0, which is none. */
 static int64
 setting_usec(double ms)
 {
-	return (int64) (ms * 1000.0);
+	return ms > 0 ? Max((int64) (ms * 1000.0), 1) : 0;
 }
 
 /* The lower of two limits, of which 0 is none. */

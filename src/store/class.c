@@ -6,6 +6,8 @@
  * All entries of one priority are a class; those of a namespace with quotas
  * are classes of their own, so that the namespace's oldest entry is at hand.
  * A partition has a small table of classes; they are made when first needed.
+ * Each owner may have some; an entry of a further priority joins the class that
+ * comes nearest.
  *
  * Locking: the partition's lock, held exclusively.
  *
@@ -23,23 +25,28 @@ class_is_empty(const PgCacheClass *class)
 	return class->queue[QUEUE_SMALL].count == 0 && class->queue[QUEUE_MAIN].count == 0;
 }
 
-/* The class that comes nearest where the table is full. */
+/*
+ * The class that comes nearest where an owner may have no more: one of its own,
+ * else one of those that all share; never another namespace's, whose quotas
+ * are not its.
+ */
 static int
-nearest_class(const PgCachePartition *part, int32 space, int32 priority)
+nearest_class(const PgCachePartition *part, int32 owner, int32 priority)
 {
-	int			best = 0;
+	int			best = -1;
 	uint64		best_distance = PG_UINT64_MAX;
 
 	for (int i = 0; i < part->nclasses; i++)
 	{
 		const PgCacheClass *class = &part->classes[i];
 		uint64		distance = class->priority > priority ?
-			(uint64) ((int64) class->priority - priority) :
-			(uint64) ((int64) priority - class->priority);
+		(uint64) ((int64) class->priority - priority) :
+		(uint64) ((int64) priority - class->priority);
 
-		/* Another namespace's class is worse than any other priority. */
-		if (class->space != space)
-			distance += (uint64) 1 << (class->space < 0 ? 33 : 34);
+		if (class->space != owner && class->space >= 0)
+			continue;
+		if (class->space != owner)
+			distance += (uint64) 1 << 33;
 		if (distance < best_distance)
 		{
 			best = i;
@@ -54,24 +61,32 @@ pgcache_class_for(PgCacheStore *store, PgCachePartition *part,
 				  uint16 space, int32 priority)
 {
 	int32		owner = store->spaces[space].has_quota ? (int32) space : -1;
+	int			most = owner < 0 ? MAX_SHARED_CLASSES : MAX_OWN_CLASSES;
+	int			has = 0;
 	int			unused = -1;
+	PgCacheClass *class;
 
 	for (int i = 0; i < part->nclasses; i++)
 	{
-		PgCacheClass *class = &part->classes[i];
-
+		class = &part->classes[i];
 		if (class->priority == priority && class->space == owner)
 			return i;
-		if (unused < 0 && class_is_empty(class))
+		/* The first is kept for those without quotas. */
+		if (i > 0 && class_is_empty(class))
 			unused = i;
+		else if (class->space == owner)
+			has++;
 	}
+	if (has >= most)
+		return nearest_class(part, owner, priority);
 	if (unused < 0 && part->nclasses < MAX_CLASSES)
 		unused = part->nclasses++;
 	if (unused < 0)
 		return nearest_class(part, owner, priority);
-	memset(&part->classes[unused], 0, sizeof(PgCacheClass));
-	part->classes[unused].priority = priority;
-	part->classes[unused].space = owner;
+	class = &part->classes[unused];
+	memset(class, 0, sizeof(*class));
+	class->priority = priority;
+	class->space = owner;
 	return unused;
 }
 
@@ -79,8 +94,10 @@ uint32
 pgcache_class_clock(const PgCacheStore *store, const PgCachePartition *part,
 					const PgCacheClass *class)
 {
-	if (class->space >= 0)
-		return pg_atomic_read_u32(&store->spaces[class->space].clock);
+	int32		space = *(volatile int32 *) &class->space;	/* readers have no lock */
+
+	if (space >= 0)
+		return pg_atomic_read_u32(&store->spaces[space].clock);
 	return part->clock;
 }
 

@@ -26,9 +26,13 @@
 
 /* Expired entries removed at once before it is. */
 #define EXPIRY_BATCH	16
+#define EXPIRY_LOOKS	256
 
 /* Regions looked at for the emptiest. */
 #define REGION_LOOKS	64
+
+/* Partitions asked for a region. */
+#define MAX_VICTIMS		8
 
 /* ---- accounts --------------------------------------------------------------- */
 
@@ -208,7 +212,7 @@ oldest_access(const PgCacheStore *store, const PgCacheClass *class)
 {
 	uint32		oldest = PG_UINT32_MAX;
 
-	for (int q = 0; q < 2; q++)
+	for (int q = QUEUE_SMALL; q <= QUEUE_MAIN; q++)
 		if (class->queue[q].tail != 0)
 			oldest = Min(oldest,
 						 ((PgCacheEntry *) at(store, class->queue[q].tail))->accessed);
@@ -251,7 +255,7 @@ pgcache_make_room(PgCacheStore *store, PgCachePartition *part)
 {
 	PgCacheClass *class;
 
-	if (part->nttl > 0 && pgcache_expiry_sweep(store, part, store->now(), EXPIRY_BATCH) > 0)
+	if (part->nttl > 0 && pgcache_expiry_sweep(store, part, store->now(), EXPIRY_BATCH, EXPIRY_LOOKS) > 0)
 		return true;
 	if (part->ndead > 0 && pgcache_dead_sweep(store, part, DEAD_LOOKS) > 0)
 		return true;
@@ -385,11 +389,12 @@ choose_region(PgCacheStore *store, PgCachePartition *part)
 
 	if (part->nheap_regions < 2)
 		return NO_REGION;
-	for (int i = 0; i < REGION_LOOKS && number != NO_REGION; i++)
+	for (int i = 0; number != NO_REGION &&
+		 (i < REGION_LOOKS || chosen == NO_REGION); i++)
 	{
 		PgCacheRegion *region = &store->regions[number];
 
-		if (region->busy == 0 && !region->draining &&
+		if (region->busy == 0 &&
 			(chosen == NO_REGION || region->used < store->regions[chosen].used))
 			chosen = number;
 		number = region->next;
@@ -404,9 +409,10 @@ pgcache_evacuate_region(PgCacheStore *store, PgCachePartition *part)
 	PgCacheOffset offset;
 	PgCacheOffset end;
 
+	Assert(!part->evacuating);
 	(void) pgcache_heap_free_spare(store, part);
 	number = choose_region(store, part);
-	if (number == NO_REGION || part->evacuating)
+	if (number == NO_REGION)
 		return false;
 	/* What empties meanwhile is where the region's blocks shall go. */
 	part->evacuating = true;
@@ -437,27 +443,38 @@ pgcache_evacuate_region(PgCacheStore *store, PgCachePartition *part)
 bool
 pgcache_steal_region(PgCacheStore *store, const PgCachePartition *thief, bool large)
 {
-	PgCachePartition *victim = NULL;
-	uint32		most = 0;
-	bool		stolen;
+	uint32		least = 0;
+	uint64		tried[MAX_PARTITIONS / 64] = {0};
 
 	if (thief && !large)
-		most = thief->nheap_regions + thief->nindex_regions + 1;
-	for (int i = 0; i < store->nparts; i++)
+		least = thief->nheap_regions + thief->nindex_regions + 1;
+	for (int n = 0; n < MAX_VICTIMS; n++)
 	{
-		PgCachePartition *part = &store->parts[i];
-		uint32		n = part->nheap_regions + part->nindex_regions;
+		PgCachePartition *victim = NULL;
+		uint32		most = least;
+		bool		stolen;
 
-		if (part != thief && part->nheap_regions > 1 && n > most)
+		for (int i = 0; i < store->nparts; i++)
 		{
-			victim = part;
-			most = n;
+			PgCachePartition *part = &store->parts[i];
+			uint32		has = part->nheap_regions + part->nindex_regions;
+
+			if (part != thief && part->nheap_regions > 1 && has > most &&
+				(tried[i / 64] & (UINT64CONST(1) << (i % 64))) == 0)
+			{
+				victim = part;
+				most = has;
+			}
 		}
+		if (victim == NULL)
+			return false;
+		LWLockAcquire(lock_of(store, victim), LW_EXCLUSIVE);
+		stolen = pgcache_evacuate_region(store, victim);
+		LWLockRelease(lock_of(store, victim));
+		if (stolen)
+			return true;
+		/* Its regions may all be busy with a value under construction. */
+		tried[victim->number / 64] |= UINT64CONST(1) << (victim->number % 64);
 	}
-	if (victim == NULL)
-		return false;
-	LWLockAcquire(lock_of(store, victim), LW_EXCLUSIVE);
-	stolen = pgcache_evacuate_region(store, victim);
-	LWLockRelease(lock_of(store, victim));
-	return stolen;
+	return false;
 }

@@ -61,49 +61,48 @@ pgcache_expiry_code(const PgCacheStore *store, TimestampTz expires, TimestampTz 
 	return code_of(second);
 }
 
-/* What a sweep goes by. */
-typedef struct Sweep
+/* Whether an interval has passed since a second; always if the clock went back. */
+static bool
+has_passed(int64 since, int64 second, int64 interval)
 {
-	TimestampTz now;
-	int64		second;			/* of now */
-	bool		look_at_far;
-	bool		look_at_all;
-	TimestampTz next;			/* nothing that was passed expires before */
-} Sweep;
+	return second < since || second - since >= interval;
+}
 
 /*
- * Whether an entry with that code may have expired.  If not, notes when it may
- * at the earliest.
+ * Whether an entry with that code may have expired in a second, which has
+ * second_code itself.  If not, notes when it may at the earliest.
  */
-static bool
-may_have_expired(const PgCacheStore *store, Sweep *sweep, uint16 code)
+static inline bool
+may_have_expired(const PgCacheStore *store, PgCachePartition *part, int64 second,
+				 uint16 second_code, uint16 code)
 {
 	int			ahead;
-	TimestampTz earliest;
 
-	if (sweep->look_at_all)
+	if (part->round_at_all)
 		return true;
 	if (code == EXPIRY_FAR)
 	{
-		if (sweep->look_at_far)
+		if (part->round_at_far)
 			return true;
 		ahead = FAR_INTERVAL;
 	}
 	else
 	{
-		ahead = (code - code_of(sweep->second) + EXPIRY_TURN) % EXPIRY_TURN;
+		ahead = code - second_code;
+		if (ahead < 0)
+			ahead += EXPIRY_TURN;
 		if (ahead == 0 || ahead > EXPIRY_TURN / 2)
 			return true;
 	}
-	earliest = store->shared->epoch + (sweep->second + ahead) * USECS_PER_SEC;
-	sweep->next = Min(sweep->next, earliest);
+	part->round_next = Min(part->round_next,
+						   store->shared->epoch + (second + ahead) * USECS_PER_SEC);
 	return false;
 }
 
 /* Removes what has expired of a chain. */
 static int64
-sweep_chain(PgCacheStore *store, PgCachePartition *part, Sweep *sweep,
-			PgCacheBucket *first)
+sweep_chain(PgCacheStore *store, PgCachePartition *part, TimestampTz now,
+			int64 second, uint16 second_code, PgCacheBucket *first)
 {
 	PgCacheSlot slot = {.first = first,.bucket = first};
 	int64		removed = 0;
@@ -120,17 +119,17 @@ sweep_chain(PgCacheStore *store, PgCachePartition *part, Sweep *sweep,
 
 			if (offset == 0)
 				break;
-			if (code == EXPIRY_NONE || !may_have_expired(store, sweep, code))
+			if (code == EXPIRY_NONE || !may_have_expired(store, part, second, second_code, code))
 			{
 				slot.slot++;
 				continue;
 			}
 			pgcache_entry_fields(at(store, offset), &fields);
-			if (fields.expires > sweep->now)
+			if (fields.expires > now)
 			{
-				sweep->next = Min(sweep->next, fields.expires);
+				part->round_next = Min(part->round_next, fields.expires);
 				slot.bucket->expiry[slot.slot] =
-					pgcache_expiry_code(store, fields.expires, sweep->now);
+					pgcache_expiry_code(store, fields.expires, now);
 				slot.slot++;
 				continue;
 			}
@@ -151,41 +150,49 @@ sweep_chain(PgCacheStore *store, PgCachePartition *part, Sweep *sweep,
 	return removed;
 }
 
+static void
+begin_round(PgCachePartition *part, int64 second)
+{
+	part->round_next = DT_NOEND;
+	part->round_at_far = has_passed(part->far_checked, second, FAR_INTERVAL);
+	part->round_at_all = has_passed(part->swept, second, EXPIRY_HORIZON);
+	part->round_second = second;
+}
+
+static void
+end_round(PgCachePartition *part)
+{
+	part->expiry_hand = 0;
+	part->next_expiry = part->round_next;
+	part->swept = part->round_second;
+	if (part->round_at_far || part->round_at_all)
+		part->far_checked = part->round_second;
+}
+
 int64
 pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
-					 TimestampTz now, int64 enough)
+					 TimestampTz now, int64 enough, int64 looks)
 {
-	Sweep		sweep = {.now = now};
 	uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
+	int64		second = store_second(store, now);
 	int64		removed = 0;
 
 	if (part->nttl == 0 || now < part->next_expiry)
 		return 0;
-	sweep.second = store_second(store, now);
 	if (part->expiry_hand == 0)
 	{
-		/* A new round. */
-		part->round_next = DT_NOEND;
-		part->round_at_far = sweep.second - part->far_checked >= FAR_INTERVAL;
-		part->round_at_all = sweep.second - part->swept >= EXPIRY_HORIZON;
-		part->round_second = sweep.second;
+		/* Writers, who look at some buckets only, begin a round a second. */
+		if (second == part->swept && looks < nbuckets)
+			return 0;
+		begin_round(part, second);
 	}
-	sweep.next = part->round_next;
-	sweep.look_at_far = part->round_at_far;
-	sweep.look_at_all = part->round_at_all ||
-		sweep.second - part->swept >= EXPIRY_HORIZON;
-	while (part->expiry_hand < nbuckets && removed < enough)
-		removed += sweep_chain(store, part, &sweep,
+	if (has_passed(part->swept, second, EXPIRY_HORIZON))
+		part->round_at_all = true;
+	for (; part->expiry_hand < nbuckets && removed < enough && looks > 0; looks--)
+		removed += sweep_chain(store, part, now, second, code_of(second),
 							   bucket_for(store, part, nbuckets, part->expiry_hand++));
-	part->round_next = sweep.next;
 	if (part->expiry_hand >= nbuckets)
-	{
-		part->expiry_hand = 0;
-		part->next_expiry = sweep.next;
-		part->swept = part->round_second;
-		if (sweep.look_at_far)
-			part->far_checked = part->round_second;
-	}
+		end_round(part);
 	return removed;
 }
 
@@ -264,7 +271,7 @@ pgcache_store_sweep(PgCacheStore *store, int partition)
 	do
 	{
 		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
-		n = pgcache_expiry_sweep(store, part, now, SWEEP_BATCH);
+		n = pgcache_expiry_sweep(store, part, now, SWEEP_BATCH, PG_INT64_MAX);
 		if (n == 0 && part->ndead > 0)
 			n = pgcache_dead_sweep(store, part, PG_UINT32_MAX);
 		pgcache_index_adjust(store, part);

@@ -282,11 +282,7 @@ pgcache_heap_retire(PgCacheStore *store, PgCachePartition *part, PgCacheOffset o
 	FreeBlock  *block = block_at(store, offset);
 	PgCacheRegion *region = &store->regions[region_of(store, offset)];
 
-	if (region->draining)
-	{
-		pgcache_heap_free(store, part, offset);
-		return;
-	}
+	Assert(!region->draining);
 	(void) pgcache_heap_free_spare(store, part);
 	block->block = (block->block & ~BLOCK_KIND_MASK) | BLOCK_BUSY;
 	region->busy++;

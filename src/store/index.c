@@ -66,11 +66,19 @@ copy_slot(PgCacheBucket *to, int i, PgCacheBucket *from, int j)
 	set_use(to, i, USE_HITS(use, j), USE_FREQ(use, j));
 }
 
+/*
+ * Makes memory an empty bucket.  Its version goes on from what it was: a reader
+ * may have found something here when it was a bucket before.
+ */
 static void
 init_bucket(PgCacheBucket *bucket)
 {
-	memset(bucket, 0, BUCKET_BYTES);
+	uint32		version = pg_atomic_read_u32(&bucket->version);
+
+	memset((char *) bucket + sizeof(bucket->version), 0,
+		   BUCKET_BYTES - sizeof(bucket->version));
 	pg_atomic_write_u64(&bucket->use, USE_MARK);
+	pg_atomic_write_u32(&bucket->version, (version | 1) + 1);
 }
 
 void
@@ -342,64 +350,65 @@ add_segment(PgCacheStore *store, PgCachePartition *part, uint32 n)
 	return true;
 }
 
+/* Gives back the segment that starts with bucket n. */
+static void
+drop_segment(PgCacheStore *store, PgCachePartition *part, uint32 n)
+{
+	pgcache_pool_give(store, part,
+					  region_of(store, *segment_at(store, part, n >> store->seg_shift)));
+}
+
 /*
- * Moves to the new bucket what belongs there.  The new bucket is not reachable
- * yet, but its chain may need overflow buckets, which are reserved as it
- * grows; if one is not to be had, the rest stays, and must not: so the split
- * is undone.
+ * Links overflow buckets to a bucket nobody sees yet, so that it holds n
+ * entries.  Takes only what is at hand; false, and links none, if that is not
+ * enough.
  */
 static bool
-split(PgCacheStore *store, PgCachePartition *part)
+extend_chain(PgCacheStore *store, PgCachePartition *part, PgCacheBucket *first,
+			 int n)
 {
-	uint64		table = pg_atomic_read_u64(&part->table);
-	uint32		n = TABLE_BUCKETS(table);
-	uint32		bit = 1U << pg_leftmost_one_pos32(n);
-	PgCacheBucket *from;
-	PgCacheBucket *to;
-	PgCacheBucket *bucket;
-	PgCacheSlot slot;
-	int			moving = 0;
+	PgCacheBucket *last = first;
 
-	if ((n & (buckets_per_region(store) - 1)) == 0 && !add_segment(store, part, n))
-		return false;
-	from = bucket_number(store, part, parent_of(n));
-	to = bucket_number(store, part, n);
-	init_bucket(to);
-
-	for (bucket = from; bucket; bucket = next_bucket(store, bucket))
-		for (int i = 0; i < count_slots(bucket); i++)
-			if (pgcache_entry_hash(store, at(store, bucket->location[i])) & bit)
-				moving++;
-	if (moving > BUCKET_SLOTS)
+	for (int i = BUCKET_SLOTS; i < n; i += BUCKET_SLOTS)
 	{
-		/* Rare: link overflow buckets for all of them beforehand. */
-		PgCacheBucket *last = to;
-
-		for (int i = BUCKET_SLOTS; i < moving; i += BUCKET_SLOTS)
+		if (part->overflow_free == 0 && part->overflow_fresh == 0)
 		{
-			PgCacheOffset overflow = 0;
-
-			if (part->overflow_free != 0 || part->overflow_fresh > 0)
-				overflow = alloc_overflow(store, part);
-			if (overflow == 0)
+			while (first->next)
 			{
-				while (to->next)
-				{
-					overflow = to->next;
-					to->next = next_bucket(store, to)->next;
-					free_overflow(store, part, overflow);
-				}
-				return false;
-			}
-			last->next = overflow;
-			last = at(store, overflow);
-		}
-	}
+				PgCacheOffset overflow = first->next;
 
-	begin_change(from);
-	slot.first = slot.bucket = to;
-	slot.slot = 0;
-	for (bucket = from; bucket;)
+				first->next = next_bucket(store, first)->next;
+				free_overflow(store, part, overflow);
+			}
+			return false;
+		}
+		last->next = alloc_overflow(store, part);
+		last = next_bucket(store, last);
+	}
+	return true;
+}
+
+/* Number of entries of a chain that have a bit of the hash set. */
+static int
+count_moving(PgCacheStore *store, const PgCacheBucket *bucket, uint32 bit)
+{
+	int			n = 0;
+
+	for (; bucket; bucket = next_bucket(store, bucket))
+		for (int i = 0; i < count_slots(bucket); i++)
+			n += (pgcache_entry_hash(store, at(store, bucket->location[i])) & bit) != 0;
+	return n;
+}
+
+/* Moves the entries that have a bit of the hash set to another chain. */
+static void
+move_slots(PgCacheStore *store, PgCachePartition *part, PgCacheBucket *from,
+		   PgCacheBucket *to, uint32 bit)
+{
+	PgCacheBucket *bucket = from;
+	int			n = 0;
+
+	while (bucket)
 	{
 		PgCacheBucket *next = next_bucket(store, bucket);
 
@@ -412,12 +421,12 @@ split(PgCacheStore *store, PgCachePartition *part)
 				i++;
 				continue;
 			}
-			if (slot.slot == BUCKET_SLOTS)
+			if (n == BUCKET_SLOTS)
 			{
-				slot.bucket = next_bucket(store, slot.bucket);
-				slot.slot = 0;
+				to = next_bucket(store, to);
+				n = 0;
 			}
-			copy_slot(slot.bucket, slot.slot++, bucket, i);
+			copy_slot(to, n++, bucket, i);
 			emptied = drop_slot(store, from, bucket, i);
 			if (emptied)
 			{
@@ -430,8 +439,39 @@ split(PgCacheStore *store, PgCachePartition *part)
 		}
 		bucket = next;
 	}
-	end_change(from);
+}
+
+/*
+ * Adds a bucket and moves there what belongs there.  The new table is shown
+ * before the old chain is: a reader of the chain who misses what was moved
+ * finds that the table changed.
+ */
+static bool
+split(PgCacheStore *store, PgCachePartition *part)
+{
+	uint64		table = pg_atomic_read_u64(&part->table);
+	uint32		n = TABLE_BUCKETS(table);
+	uint32		bit = 1U << pg_leftmost_one_pos32(n);
+	bool		new_segment = (n & (buckets_per_region(store) - 1)) == 0;
+	PgCacheBucket *from;
+	PgCacheBucket *to;
+
+	if (new_segment && !add_segment(store, part, n))
+		return false;
+	from = bucket_number(store, part, parent_of(n));
+	to = bucket_number(store, part, n);
+	init_bucket(to);
+	if (!extend_chain(store, part, to, count_moving(store, from, bit)))
+	{
+		if (new_segment)
+			drop_segment(store, part, n);
+		return false;
+	}
+
+	begin_change(from);
+	move_slots(store, part, from, to, bit);
 	write_table(part, TABLE_VERSION(table), n + 1);
+	end_change(from);
 	return true;
 }
 
@@ -443,6 +483,7 @@ merge(PgCacheStore *store, PgCachePartition *part)
 	uint32		n = TABLE_BUCKETS(table) - 1;
 	PgCacheBucket *from = bucket_number(store, part, n);
 	PgCacheBucket *to = bucket_number(store, part, parent_of(n));
+	bool		last_of_segment = (n & (buckets_per_region(store) - 1)) == 0;
 	int			nfrom = count_slots(from);
 	int			nto = count_slots(to);
 
@@ -458,17 +499,13 @@ merge(PgCacheStore *store, PgCachePartition *part)
 	}
 	pg_atomic_write_u64(&from->use, 0);
 	pgcache_expiry_restart(part);
+
+	/* If the segment goes, no reader may trust what it finds there. */
+	write_table(part, TABLE_VERSION(table) + (last_of_segment ? 1 : 0), n);
 	end_change(from);
 	end_change(to);
-	if ((n & (buckets_per_region(store) - 1)) != 0)
-		write_table(part, TABLE_VERSION(table), n);
-	else
-	{
-		/* The segment goes: no reader may trust what it finds there. */
-		write_table(part, TABLE_VERSION(table) + 1, n);
-		pgcache_pool_give(store, part,
-						  region_of(store, *segment_at(store, part, n >> store->seg_shift)));
-	}
+	if (last_of_segment)
+		drop_segment(store, part, n);
 	return true;
 }
 

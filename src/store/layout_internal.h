@@ -30,6 +30,8 @@ typedef uint32 PgCacheOffset;
 
 #define MIN_GRANULE_SHIFT	3
 
+#define MAX_PARTITIONS		128
+
 /* ---- blocks: heap.c ------------------------------------------------------- */
 
 /*
@@ -198,7 +200,7 @@ typedef struct PgCacheExtent
  * exact to 127, then logarithmic (read.c), and two bits for the policy.  They do
  * so by compare-and-swap of the whole word, which bears a mark while the memory
  * is a bucket, so that a late reader does not write into what a former bucket
- * has become.
+ * has become, but by a chance of one in 2^64.
  */
 typedef struct PgCacheBucket
 {
@@ -258,7 +260,9 @@ typedef struct PgCacheClass
 	PgCacheQueue queue[2];		/* S3-FIFO: small, main; LRU: the first */
 } PgCacheClass;
 
-#define MAX_CLASSES		64
+#define MAX_CLASSES			255
+#define MAX_SHARED_CLASSES	31	/* of these for entries without quotas */
+#define MAX_OWN_CLASSES		8	/* and for those of one namespace */
 #define QUEUE_SMALL		0
 #define QUEUE_MAIN		1
 

@@ -318,24 +318,42 @@ is_unchanged(const PgCacheRef *ref)
 		TABLE_VERSION(pg_atomic_read_u64(&ref->part->table)) == ref->table_version;
 }
 
+/* Copies what an entry has, its value or its tags. */
+static inline bool
+copy_part(const PgCacheStore *store, const PgCacheRef *ref, char *dst, bool tags)
+{
+	if (!tags)
+		return copy_value(store, ref, dst);
+	memcpy(dst, (char *) at(store, ref->location) + ref->tags_offset,
+		   ref->meta.tags_len);
+	return true;
+}
+
 /*
  * The bucket changed, perhaps for a neighbour's sake: finds the same entry
- * again under the lock, and copies.
+ * again, and copies; the last time under the lock.
  */
-static bool
-copy_locked(PgCacheStore *store, PgCacheRef *ref, char *dst, bool tags)
+static pg_noinline bool
+copy_again(PgCacheStore *store, PgCacheRef *ref, char *dst, bool tags)
 {
 	PgCacheRef	again;
-	bool		same;
+	bool		same = true;
 
+	for (int i = 0; i < FREE_TRIES; i++)
+	{
+		Look		result = look(store, ref->part, ref->key, &again);
+
+		if (result == LOOK_TORN)
+			continue;
+		if (result == LOOK_ABSENT || again.meta.version != ref->meta.version)
+			return false;
+		if (copy_part(store, &again, dst, tags) && is_unchanged(&again))
+			return true;
+	}
 	LWLockAcquire(lock_of(store, ref->part), LW_SHARED);
 	same = look(store, ref->part, ref->key, &again) == LOOK_FOUND &&
-		again.meta.version == ref->meta.version;
-	if (same && tags)
-		memcpy(dst, (char *) at(store, again.location) + again.tags_offset,
-			   again.meta.tags_len);
-	else if (same)
-		same = copy_value(store, &again, dst);
+		again.meta.version == ref->meta.version &&
+		copy_part(store, &again, dst, tags);
 	LWLockRelease(lock_of(store, ref->part));
 	return same;
 }
@@ -345,17 +363,15 @@ pgcache_store_copy(PgCacheStore *store, PgCacheRef *ref, char *dst)
 {
 	if (likely(copy_value(store, ref, dst) && is_unchanged(ref)))
 		return true;
-	return copy_locked(store, ref, dst, false);
+	return copy_again(store, ref, dst, false);
 }
 
 bool
 pgcache_store_copy_tags(PgCacheStore *store, PgCacheRef *ref, char *dst)
 {
-	memcpy(dst, (char *) at(store, ref->location) + ref->tags_offset,
-		   ref->meta.tags_len);
-	if (is_unchanged(ref))
+	if (copy_part(store, ref, dst, true) && is_unchanged(ref))
 		return true;
-	return copy_locked(store, ref, dst, true);
+	return copy_again(store, ref, dst, true);
 }
 
 /* ---- noting hits ---------------------------------------------------------------- */

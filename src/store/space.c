@@ -25,6 +25,9 @@
 /* Entries evicted under one lock when a namespace is far over its quota. */
 #define QUOTA_BATCH		64
 
+/* Buckets looked at in one partition for expired entries. */
+#define QUOTA_LOOKS		256
+
 void
 pgcache_store_clear(PgCacheStore *store, uint16 number)
 {
@@ -120,21 +123,23 @@ pgcache_store_forget_space(PgCacheStore *store, uint16 number)
 
 /* ---- quotas ------------------------------------------------------------------ */
 
-/* How many entries a namespace must lose, by its averages; 0: none. */
-static int64
-excess(PgCacheStore *store, uint16 number)
+/* What a namespace has beyond its quotas. */
+typedef struct Excess
+{
+	int64		entries;
+	int64		bytes;
+} Excess;
+
+static bool
+is_over(PgCacheStore *store, uint16 number, Excess *excess)
 {
 	PgCacheStoreSpace *space = &store->spaces[number];
 	PgCacheUsage usage;
-	int64		n = 0;
 
 	pgcache_store_usage(store, number, &usage);
-	if (space->max_entries > 0 && usage.entries > space->max_entries)
-		n = usage.entries - space->max_entries;
-	if (space->max_bytes > 0 && usage.memory > space->max_bytes && usage.entries > 0)
-		n = Max(n, 1 + (usage.memory - space->max_bytes) /
-				Max(1, usage.memory / usage.entries));
-	return n;
+	excess->entries = space->max_entries > 0 ? usage.entries - space->max_entries : 0;
+	excess->bytes = space->max_bytes > 0 ? usage.memory - space->max_bytes : 0;
+	return usage.entries > 0 && (excess->entries > 0 || excess->bytes > 0);
 }
 
 /*
@@ -173,17 +178,13 @@ oldest_class(PgCacheStore *store, PgCachePartition *part, uint16 number,
 	return chosen;
 }
 
-/*
- * Evicts the oldest entry of a namespace that is n over its quota; if it is far
- * over, several of that partition's.  False if none was found.
- */
-static bool
-evict_of_space(PgCacheStore *store, uint16 number, int64 n)
+/* The partition that holds the entry of a namespace which has to go first. */
+static PgCachePartition *
+find_oldest(PgCacheStore *store, uint16 number)
 {
 	PgCachePartition *where = NULL;
 	int32		priority = 0;
 	uint32		oldest = 0;
-	bool		removed = false;
 
 	for (int i = 0; i < store->nparts; i++)
 	{
@@ -199,24 +200,91 @@ evict_of_space(PgCacheStore *store, uint16 number, int64 n)
 			oldest = age;
 		}
 	}
-	if (where == NULL)
+	return where;
+}
+
+/*
+ * Some entry of a namespace that has none in a class of its own in a partition,
+ * because the table of classes was full; 0 if there is none.
+ */
+static PgCacheOffset
+find_any(PgCacheStore *store, PgCachePartition *part, uint16 number)
+{
+	for (int i = 0; i < part->nclasses; i++)
+	{
+		if (part->classes[i].space >= 0)
+			continue;
+		for (int q = QUEUE_SMALL; q <= QUEUE_MAIN; q++)
+		{
+			PgCacheOffset offset = part->classes[i].queue[q].tail;
+
+			for (; offset != 0; offset = ((PgCacheEntry *) at(store, offset))->prev)
+				if (((PgCacheEntry *) at(store, offset))->space == number)
+					return offset;
+		}
+	}
+	return 0;
+}
+
+/* What goes next of a namespace in a partition, or 0. */
+static PgCacheOffset
+victim_of_space(PgCacheStore *store, PgCachePartition *part, uint16 number)
+{
+	uint32		age;
+	PgCacheClass *class = oldest_class(store, part, number, &age);
+
+	return class ? store->policy->victim(store, part, class) :
+		find_any(store, part, number);
+}
+
+/* A partition that has entries of a namespace; NULL if none has. */
+static PgCachePartition *
+find_holder(PgCacheStore *store, uint16 number)
+{
+	for (int i = 0; i < store->nparts; i++)
+		if (usage_of(store, number, &store->parts[i])->entries > 0)
+			return &store->parts[i];
+	return NULL;
+}
+
+/*
+ * Evicts the oldest entry of a namespace that is over its quotas; if it is far
+ * over, several of that partition's.  False if none was found.
+ */
+static bool
+evict_of_space(PgCacheStore *store, uint16 number, Excess *excess)
+{
+	PgCachePartition *part = find_oldest(store, number);
+	PgCachePartitionUsage *u;
+	int64		entries;
+	int64		bytes;
+	bool		removed = false;
+
+	if (part == NULL)
+		part = find_holder(store, number);
+	if (part == NULL)
 		return false;
 
-	LWLockAcquire(lock_of(store, where), LW_EXCLUSIVE);
-	/* One by one where it matters which; a share at once where it cannot. */
-	for (n = Min(1 + n / store->nparts, QUOTA_BATCH); n > 0; n--)
+	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+	u = pgcache_usage_refresh(store, part, number);
+	entries = u->entries;
+	bytes = u->memory;
+	for (int i = 0; i < QUOTA_BATCH; i++)
 	{
-		PgCacheClass *class = oldest_class(store, where, number, &oldest);
+		PgCacheOffset victim = victim_of_space(store, part, number);
 
-		if (class == NULL)
+		if (victim == 0)
 			break;
-		pgcache_entry_remove(store, where,
-							 store->policy->victim(store, where, class),
-							 NULL, CAUSE_EVICTED);
+		pgcache_entry_remove(store, part, victim, NULL, CAUSE_EVICTED);
 		removed = true;
+
+		/* One by one where it matters which; its share where it cannot. */
+		if ((entries - u->entries) * store->nparts >= excess->entries &&
+			(bytes - u->memory) * store->nparts >= excess->bytes)
+			break;
 	}
-	pgcache_index_adjust(store, where);
-	LWLockRelease(lock_of(store, where));
+	pgcache_index_adjust(store, part);
+	LWLockRelease(lock_of(store, part));
 	return removed;				/* if not, others were quicker */
 }
 
@@ -238,7 +306,7 @@ sweep_expired(PgCacheStore *store)
 		if (now < part->next_expiry)
 			continue;
 		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
-		removed = pgcache_expiry_sweep(store, part, now, QUOTA_BATCH);
+		removed = pgcache_expiry_sweep(store, part, now, QUOTA_BATCH, QUOTA_LOOKS);
 		LWLockRelease(lock_of(store, part));
 	}
 	return removed > 0;
@@ -247,13 +315,13 @@ sweep_expired(PgCacheStore *store)
 void
 pgcache_enforce_quota(PgCacheStore *store, uint16 number)
 {
-	int64		n;
+	Excess		excess;
 
-	while ((n = excess(store, number)) > 0)
+	while (is_over(store, number, &excess))
 	{
 		if (sweep_expired(store))
 			continue;
-		if (!evict_of_space(store, number, n))
+		if (!evict_of_space(store, number, &excess))
 			return;
 	}
 }

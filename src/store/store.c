@@ -6,8 +6,8 @@
  * The shared memory is, in this order: the head, the partitions, the segment
  * directories, the namespaces, their usage per partition, the region table, the
  * ghosts (S3-FIFO only), and the memory proper in regions.  All but the last
- * is outside of what the user grants by pg_cache.memory; it takes some 1.5 %
- * of it.
+ * is outside of what the user grants by pg_cache.memory; it takes about 1 % of
+ * it, with ghosts up to 4 %.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -20,7 +20,6 @@
 #include "store/store_internal.h"
 
 #define MIN_PARTITION_BYTES		((Size) 4 * 1024 * 1024)
-#define MAX_PARTITIONS			128
 #define REGIONS_PER_PARTITION	256
 #define MIN_REGION_BYTES		((Size) 16 * 1024)
 #define MAX_REGION_BYTES		((Size) 1024 * 1024)
@@ -80,7 +79,7 @@ layout_of(const PgCacheStoreConfig *config)
 	/* An index never takes more than a partition's fair share. */
 	l.max_segments = Max(share / l.region_bytes, 2);
 	if (config->eviction == PGCACHE_EVICTION_S3FIFO)
-		l.ghost_sets = pg_nextpower2_32(Max(share / BYTES_PER_GHOST / GHOST_WAYS, 16));
+		l.ghost_sets = pg_prevpower2_32(Max(share / BYTES_PER_GHOST / GHOST_WAYS, 16));
 
 	l.parts = at;
 	at += CACHELINEALIGN(sizeof(PgCachePartition)) * l.nparts;
@@ -134,6 +133,7 @@ address(PgCacheStore *store, void *memory, LWLockPadded *locks,
 	store->shift = MIN_GRANULE_SHIFT;
 	while ((config->memory >> store->shift) >= PG_UINT32_MAX - PG_CACHE_LINE_SIZE)
 		store->shift++;
+	Assert((1 << store->shift) <= BUCKET_BYTES);
 	/* Offset 0 is not used, so the base lies before the memory. */
 	store->base = start + l.memory - PG_CACHE_LINE_SIZE;
 	store->nparts = l.nparts;
@@ -175,6 +175,8 @@ pgcache_store_create(void *memory, LWLockPadded *locks,
 		PgCachePartition *part = &store.parts[i];
 
 		part->number = i;
+		part->nclasses = 1;
+		part->classes[0].space = -1;
 		part->heap_regions = NO_REGION;
 		part->overflow_regions = NO_REGION;
 		part->next_expiry = DT_NOEND;

@@ -243,11 +243,12 @@ extern uint16 pgcache_expiry_code(const PgCacheStore *store, TimestampTz expires
 								  TimestampTz now);
 
 /*
- * Removes expired entries, enough of them or all; cheap while nothing can have
- * expired.  Returns how many.
+ * Removes expired entries, until it has enough or has looked at so many buckets;
+ * the next call goes on there.  Cheap while nothing can have expired.  Returns
+ * how many.
  */
 extern int64 pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
-								  TimestampTz now, int64 enough);
+								  TimestampTz now, int64 enough, int64 looks);
 
 /* An entry will expire then. */
 extern void pgcache_expiry_note(PgCachePartition *part, TimestampTz expires);

@@ -26,6 +26,9 @@
 /* Regions that one put moves at the most for balance's sake. */
 #define MAX_STEALS		2
 
+/* And when its own partition has nothing but values under construction. */
+#define MAX_LAST_STEALS	32
+
 /* An entry under construction. */
 typedef struct Build
 {
@@ -39,6 +42,7 @@ typedef struct Build
 	uint32		max_regions;	/* as many may be had from other partitions */
 	bool		large;			/* more than a region */
 	int			steals;			/* that may still be tried */
+	int			last_steals;	/* likewise, when nothing here can go */
 } Build;
 
 typedef enum BuildResult
@@ -86,6 +90,7 @@ begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
 	if (b->large)
 		b->max_regions += 2;
 	b->steals = MAX_STEALS + 2 * needed;
+	b->last_steals = MAX_LAST_STEALS + 2 * needed;
 
 	/* After the limit was lowered the pool owes some before it gives any. */
 	if (b->large)
@@ -111,8 +116,12 @@ find_block(PgCacheStore *store, PgCachePartition *part, Build *b,
 		if (b->steals > 0 &&
 			part->nheap_regions + part->nindex_regions < b->max_regions)
 			return BUILD_STEAL;
-		if (!pgcache_make_room(store, part))
-			return BUILD_FAIL;
+		if (pgcache_make_room(store, part))
+			continue;
+
+		/* All that is here is busy; others have what can be evicted. */
+		b->large = true;
+		return b->last_steals-- > 0 ? BUILD_STEAL : BUILD_FAIL;
 	}
 }
 
@@ -282,7 +291,8 @@ static bool
 link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 {
 	const PgCacheItem *item = b->item;
-	uint16		expiry = pgcache_expiry_code(store, b->fields.expires, item->created);
+	uint16		expiry = (b->flags & PGCACHE_ENTRY_TTL) == 0 ? 0 :
+	pgcache_expiry_code(store, b->fields.expires, store->now());
 	PgCacheEntry *entry;
 	PgCacheSlot slot;
 
@@ -387,6 +397,9 @@ admit(PgCacheStore *store, PgCachePartition *part, const PgCacheItem *item)
 		return PGCACHE_STALE;
 	if (space->has_quota && space->max_bytes > 0 &&
 		(int64) ENTRY_HEADER_BYTES + item->key.len + item->len > space->max_bytes)
+		return PGCACHE_DROPPED;
+	/* What never fits must not flush everything else first. */
+	if (item->len > (Size) pgcache_pool_limit(store) * store->region_bytes)
 		return PGCACHE_DROPPED;
 	return PGCACHE_STORED;
 }
@@ -560,6 +573,21 @@ change_fields(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key
 	return true;
 }
 
+/* Writes an entry's fields anew where their layout is the same. */
+static void
+rewrite_fields(PgCacheStore *store, PgCachePartition *part,
+			   const PgCacheSlot *slot, const EntryFields *fields)
+{
+	PgCacheEntry *entry = at(store, slot->bucket->location[slot->slot]);
+
+	begin_change(slot->first);
+	pgcache_entry_pack(entry->key + entry->key_len, entry->flags, fields);
+	slot->bucket->expiry[slot->slot] =
+		pgcache_expiry_code(store, fields->expires, store->now());
+	end_change(slot->first);
+	pgcache_expiry_note(part, fields->expires);
+}
+
 bool
 pgcache_store_touch(PgCacheStore *store, const PgCacheKey *key, uint64 version,
 					TimestampTz expires, int64 slide, TimestampTz slide_cap)
@@ -575,6 +603,7 @@ pgcache_store_touch(PgCacheStore *store, const PgCacheKey *key, uint64 version,
 		(version == 0 || ((PgCacheEntry *) at(store, offset))->version == version))
 	{
 		PgCacheEntry *entry = at(store, offset);
+		int			queue = (entry->flags & ENTRY_MAIN) ? QUEUE_MAIN : QUEUE_SMALL;
 		uint32		flags = entry->flags & ~(PGCACHE_ENTRY_TTL | PGCACHE_ENTRY_SLIDING);
 		EntryFields fields;
 
@@ -586,8 +615,19 @@ pgcache_store_touch(PgCacheStore *store, const PgCacheKey *key, uint64 version,
 		fields.expires = expires;
 		fields.slide = slide;
 		fields.slide_cap = slide_cap;
-		touched = change_fields(store, part, key, flags, &fields);
-		pgcache_index_adjust(store, part);
+		if (flags == entry->flags)
+		{
+			rewrite_fields(store, part, &slot, &fields);
+			touched = true;
+		}
+		else
+		{
+			/* It must not itself be what makes room for it. */
+			pgcache_queue_unlink(store, part, offset);
+			pgcache_queue_push(store, part, offset, queue);
+			touched = change_fields(store, part, key, flags, &fields);
+			pgcache_index_adjust(store, part);
+		}
 	}
 	LWLockRelease(lock_of(store, part));
 	return touched;

@@ -334,9 +334,24 @@ pgcache_type_convert(Datum datum, Oid from, Oid to)
 	return converted->constvalue;
 }
 
-/* A row of pg_type changed, or (0) any of them. */
+/* Whether the change of a row of pg_type, or (0) of any of them, concerns a type. */
+static bool
+depends_on_row(const PgCacheType *type, uint32 hashvalue)
+{
+	return hashvalue == 0 || type->nested || type->syscache_hash == hashvalue;
+}
+
+/* Whether the change of a relation does: one that may be a composite type. */
+static bool
+depends_on_relation(const PgCacheType *type, uint32 ignored)
+{
+	return type->rows;
+}
+
+/* Forgets what is known of the types that a change concerns. */
 static void
-type_changed(Datum arg, int cacheid, uint32 hashvalue)
+forget_types(bool (*concerned) (const PgCacheType *type, uint32 hashvalue),
+			 uint32 hashvalue)
 {
 	types_iterator it;
 	TypeSlot   *slot;
@@ -347,35 +362,28 @@ type_changed(Datum arg, int cacheid, uint32 hashvalue)
 	types_start_iterate(types, &it);
 	while ((slot = types_iterate(types, &it)) != NULL)
 	{
-		if (hashvalue == 0 || slot->type->nested ||
-			slot->type->syscache_hash == hashvalue)
+		if (concerned(slot->type, hashvalue))
 			slot->type->valid = false;
 	}
+}
+
+static void
+type_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_types(depends_on_row, hashvalue);
 }
 
 /* Some cast came, went or changed. */
 static void
 cast_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
-	type_changed(arg, cacheid, 0);
+	forget_types(depends_on_row, 0);
 }
 
-/* A relation changed, maybe one that is a composite type. */
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	types_iterator it;
-	TypeSlot   *slot;
-
-	changes++;
-	if (types == NULL)
-		return;
-	types_start_iterate(types, &it);
-	while ((slot = types_iterate(types, &it)) != NULL)
-	{
-		if (slot->type->rows)
-			slot->type->valid = false;
-	}
+	forget_types(depends_on_relation, 0);
 }
 
 void

@@ -89,9 +89,10 @@ take_varlena(Datum datum, PgCacheValue *value)
 }
 
 /*
- * As take_varlena for a composite value.  Its columns hold no pointers to
- * other places, unless some function forgot its duty, and it is labelled with
- * its type; both are checked because a wrong answer would crash a reader.
+ * As take_varlena for a composite value.  It is labelled with its type, and its
+ * columns hold no pointers to other places unless a function written in C forgot
+ * its duty.  Neither is taken for granted: readers would take other bytes for the
+ * value, or follow a pointer to what is long gone.
  */
 static void *
 take_composite(Datum datum, Oid typid, PgCacheValue *value)
@@ -103,6 +104,7 @@ take_composite(Datum datum, Oid typid, PgCacheValue *value)
 	tuple = (HeapTupleHeader) PG_DETOAST_DATUM(datum);
 	if (HeapTupleHeaderGetTypeId(tuple) != typid)
 		report_pseudo(HeapTupleHeaderGetTypeId(tuple));
+	/* fetches what is out of line */
 	take_varlena(HeapTupleHeaderGetDatum(tuple), value);
 	return tuple == (HeapTupleHeader) DatumGetPointer(datum) ? NULL : tuple;
 }
@@ -357,6 +359,17 @@ pgcache_value_to_datum(const PgCacheValue *value, Oid base, Datum *result)
 	if (target != type && target->basetype != base)
 		*result = pgcache_type_convert(*result, target->basetype, base);
 	return true;
+}
+
+Oid
+pgcache_value_base_type(const PgCacheValue *value)
+{
+	PgCacheType *type;
+
+	if (!OidIsValid(value->typid))
+		return TEXTOID;
+	type = stored_type(value);
+	return type != NULL ? type->basetype : InvalidOid;
 }
 
 Oid

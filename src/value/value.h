@@ -62,6 +62,12 @@ extern bool pgcache_value_to_datum(const PgCacheValue *value, Oid base,
  */
 extern bool pgcache_value_is_current(Oid typid, uint32 fingerprint);
 
+/*
+ * The type below all domains: of the stored type, or text.  InvalidOid where the
+ * stored type is gone or was altered.
+ */
+extern Oid	pgcache_value_base_type(const PgCacheValue *value);
+
 /* The type that cache_entry shows: the stored type, or text; for NULL text. */
 extern Oid	pgcache_value_type(const PgCacheValue *value);
 
