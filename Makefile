@@ -13,6 +13,7 @@
 #   make lint             the checks that need no server; CONTRIBUTING.md lists them
 #   make indent           lay out src/ as PostgreSQL does
 #   make dist             the archive for PGXN
+#   make clean            remove build/, and stop the servers that run in it
 #
 # One test:      make check REGRESS=api ISOLATION= TAP_TESTS= UNIT=
 # One TAP file:  make check REGRESS= ISOLATION= UNIT= PROVE_TESTS=test/t/010_crash.pl PROVE_FLAGS=-v
@@ -54,17 +55,17 @@ all $(filter-out $(local),$(MAKECMDGOALS)):
 	+@$(inner) -C '$(here)/build/$(major)' -f '$(here)/Makefile' VPATH='$(here)' $@
 
 # These start servers, so tools/serve runs them as an ordinary user.
-.PHONY: deps-build deps-valgrind deps-lint
+.PHONY: deps-build deps-check deps-valgrind deps-bench deps-lint
 deps-build:
 	@$(deps) build
-deps-valgrind:
-	@$(deps) build valgrind
-deps-lint:
-	@$(deps) build lint
+deps-check deps-valgrind deps-bench deps-lint: deps-%:
+	@$(deps) build $*
 
 serve = TEST_USER='$(TEST_USER)' '$(here)/tools/serve'
-check check-asserts check-ubsan demo fuzz: deps-build
-check-valgrind bench: deps-valgrind
+demo: deps-build
+check check-asserts check-ubsan fuzz: deps-check
+check-valgrind: deps-valgrind
+bench: deps-bench
 
 check:
 	+@$(serve) $(major)-check $@ $(inner) FLAVOUR=check run-tests
@@ -86,8 +87,8 @@ dist:
 	  --output='$(here)/build/pg_cache-$(version).zip' HEAD
 
 clean:
-	rm -rf '$(here)/build'
 	@'$(here)/tools/serve' --clean
+	rm -rf '$(here)/build'
 
 else # VPATH
 

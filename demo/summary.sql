@@ -3,6 +3,10 @@
 \set QUIET on
 \pset footer off
 
+-- requests.sql calls it, and would else leave a riddle.
+\echo 'Counted from cache_reset_stats() on, which was called just before the replay; what'
+\echo 'is in "dependents" was put before, and not asked for since.'
+\echo
 SELECT namespace, entries, hits, misses, round(hit_ratio::numeric, 3) AS hit_ratio,
 	   puts, evictions, expirations, bytes, stored_bytes, memory_used
 FROM cache_stats_namespaces ORDER BY memory_used DESC;

@@ -283,6 +283,47 @@ BEGIN
     END LOOP;
 END $$;
 
+-- A transaction uses its own again at once, also what it rolls back.
+BEGIN;
+DO $$
+BEGIN
+    FOR i IN 1 .. current_setting('pg_cache.max_namespaces')::int LOOP
+        PERFORM cache_create_namespace('churn');
+        IF cache_get('k', 'churn') IS NOT NULL THEN
+            RAISE EXCEPTION 'foreign entry';
+        END IF;
+        PERFORM cache_put('k', 'churn', namespace => 'churn');
+        PERFORM cache_drop_namespace('churn');
+    END LOOP;
+    FOR i IN 1 .. current_setting('pg_cache.max_namespaces')::int LOOP
+        BEGIN
+            PERFORM cache_create_namespace('undone');
+            IF cache_get('k', 'undone') IS NOT NULL THEN
+                RAISE EXCEPTION 'foreign entry';
+            END IF;
+            PERFORM cache_put('k', 'undone', namespace => 'undone');
+            RAISE division_by_zero;
+        EXCEPTION WHEN division_by_zero THEN
+            NULL;
+        END;
+    END LOOP;
+END $$;
+COMMIT;
+
+-- A drop that is rolled back drops entries of that transaction at the most.
+BEGIN;
+SELECT cache_create_namespace('churn');
+SELECT cache_put('k', 'v', namespace => 'churn');
+SAVEPOINT s;
+SELECT cache_drop_namespace('churn');
+SELECT cache_create_namespace('other'), cache_put('k', 'of other', namespace => 'other');
+ROLLBACK TO s;
+SELECT cache_get('k', 'churn');
+SELECT cache_put('k', 'w', namespace => 'churn');
+COMMIT;
+SELECT cache_get('k', 'churn');
+SELECT cache_drop_namespace('churn');
+
 -- ... and there is an error when too many are in use at once.
 \set SHOW_CONTEXT never
 CREATE TABLE in_use (name text);

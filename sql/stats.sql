@@ -80,6 +80,40 @@ SELECT entries, evictions, invalidations FROM cache_stats_namespaces WHERE names
 SELECT cache_reset_stats();
 SELECT entries, evictions FROM cache_stats_namespaces WHERE namespace = 'stats';
 
+-- what happened in a namespace stays in the sums when it is dropped, and when
+-- another has its slot
+CREATE VIEW sums AS
+    SELECT hits, misses, puts, deletes, evictions, expirations, entries FROM cache_stats;
+CREATE TEMP TABLE before AS SELECT * FROM sums;
+SELECT cache_create_namespace('stats3', max_entries => 10);
+SELECT count(cache_put('k' || i, 'v', namespace => 'stats3')) FROM generate_series(1, 30) i;
+SELECT cache_get('k30', 'stats3'), cache_get('none', 'stats3') IS NULL AS none, cache_delete('k30', 'stats3');
+CREATE VIEW since AS
+    SELECT s.hits - b.hits AS hits, s.misses - b.misses AS misses, s.puts - b.puts AS puts,
+           s.deletes - b.deletes AS deletes, s.evictions - b.evictions AS evictions,
+           s.expirations - b.expirations AS expirations, s.entries - b.entries AS entries
+    FROM sums s, before b;
+SELECT * FROM since;
+SELECT cache_drop_namespace('stats3');
+SELECT * FROM since;
+DO $$
+BEGIN
+    FOR i IN 1 .. current_setting('pg_cache.max_namespaces')::int LOOP
+        PERFORM cache_create_namespace('stats3');
+        PERFORM cache_put('k', 'v', namespace => 'stats3');
+        COMMIT;
+        PERFORM cache_drop_namespace('stats3');
+        COMMIT;
+    END LOOP;
+END $$;
+SELECT hits, misses, puts - current_setting('pg_cache.max_namespaces')::int AS puts,
+       deletes, evictions, expirations, entries
+    FROM since;
+SELECT cache_reset_stats();
+SELECT * FROM sums;
+DROP VIEW since, sums;
+DROP TABLE before;
+
 -- cache_entries
 SELECT cache_clear();
 SELECT cache_put('text', 'some text', tags => ARRAY['x', 'y'], namespace => 'stats', priority => -2),

@@ -10,17 +10,42 @@
  * Between a backend's look-up of a namespace and its access to the store no
  * lock is held.  So a slot that was freed may still be written to by
  * transactions that looked it up before.  It is not given to another namespace
- * until all of them have ended: the process that frees it notes which
- * transaction each backend is in (its local transaction ID) after it advanced
- * the change count, without which a backend's own cache of namespaces is not
- * believed.  Such a wait goes on for one batch of slots at a time; slots freed
- * meanwhile form the next one.  A snapshot's xmin would not do, because a
- * transaction may remember a slot from one statement to the next.
+ * until all of them have ended:
+ *
+ * - A backend holds all slots that it knows from its first look-up in a
+ *	 transaction to the end of that: its number among the holds is odd
+ *	 meanwhile, and never the same again.  After it began, and a full barrier,
+ *	 it reads the change count, at each use; if that has not moved, its cache
+ *	 of namespaces is good.
+ *
+ * - A process that frees a slot advances the change count, which is a full
+ *	 barrier too, and then notes the numbers that are odd.  The slot is free
+ *	 when all of these have changed.
+ *
+ * So either the one sees the change count moved, and looks up anew, or the
+ * other sees the hold, and waits.  Transactions that don't use the cache hold
+ * nothing.  Such a wait goes on for one batch of slots at a time; slots freed
+ * meanwhile form the next one.
  *
  *		FREE -> USED -> FREED -> DRAINING -> FREE
  *
- * Lock: one, PgCacheNamespace, for everything here but the change count.  The
- * store's locks may be taken under it, not the other way round.
+ * A slot that was made for a transaction that changed the catalog is
+ * provisional until that commits or another backend looks the namespace up.  As
+ * long as it is nobody else knows it, and it can be FREE at once: a put of our
+ * own that is under way, and whose value's conversion dropped the namespace, is
+ * dead because the slot was cleared.
+ *
+ * A slot keeps its counts when it is freed, for those who hold it go on
+ * counting.  They are added to the database's departed ones (departed.c) when
+ * another namespace gets it.
+ *
+ * Quotas are noted here first and then handed to the store, which may evict a
+ * million entries.  So that happens under a lock of its own, and whoever has it
+ * hands over what is noted by then: never the older of two.  He holds the slot.
+ *
+ * Locks: PgCacheNamespace 0 for everything here but the change count and the
+ * holds; 1 for telling the store a quota, taken before 0.  The store's locks may
+ * be taken under either, not the other way round.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -29,9 +54,9 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "storage/proc.h"
 
 #include "base/compat.h"
+#include "shmem/debug_point.h"
 #include "shmem/shmem.h"
 #include "space/space_internal.h"
 #include "space/store_part.h"
@@ -50,38 +75,76 @@ typedef struct PgCacheSharedSlot
 	PgCacheSpaceKey key;
 	PgCacheIncarnation incarnation;
 	int			provisional;	/* number of a backend, or -1 */
-	PgCacheQuota quota;			/* as the store knows it */
+	PgCacheQuota quota;
 	uint64		quota_version;	/* change count when it was read */
+	bool		quota_pending;	/* the store is still to be told of it */
 } PgCacheSharedSlot;
 
 typedef struct PgCacheSharedSlots
 {
 	pg_atomic_uint64 changes;	/* of the catalog or of slots; no lock */
 	PgCacheIncarnation last_incarnation;
-	bool		draining;		/* whether a batch waits, for transactions[] */
+	bool		draining;		/* whether a batch waits, for noted_holds */
 	PgCacheSharedSlot slots[FLEXIBLE_ARRAY_MEMBER];
 } PgCacheSharedSlots;
+
+/* Written by its backend only. */
+typedef struct PgCacheSharedHold
+{
+	pg_atomic_uint64 number;	/* odd while the backend knows slots */
+	char		pad[PG_CACHE_LINE_SIZE - sizeof(pg_atomic_uint64)];
+} PgCacheSharedHold;
 
 pg_atomic_uint64 *pgcache_space_changes = NULL;
 
 static PgCacheSharedSlots *shared = NULL;
-static LocalTransactionId *transactions = NULL; /* by backend; 0: none */
+static PgCacheSharedHold *holds = NULL; /* by backend */
+static uint64 *noted_holds = NULL;	/* by backend; 0: none */
 static LWLock *lock = NULL;
+static LWLock *quota_lock = NULL;
 
-/* ---- waiting for transactions ---------------------------------------------- */
+/* Our number among the holds while we hold, else NULL. */
+static pg_atomic_uint64 *own_hold = NULL;
 
-/* Whether all transactions have ended that the batch waits for. */
+/* ---- holding, and waiting for those who do --------------------------------- */
+
+void
+pgcache_slots_hold(void)
+{
+	pg_atomic_uint64 *number;
+
+	if (own_hold != NULL)
+		return;
+	Assert(PGCACHE_MY_BACKEND >= 0 && PGCACHE_MY_BACKEND < MaxBackends);
+	number = &holds[PGCACHE_MY_BACKEND].number;
+	Assert(pg_atomic_read_u64(number) % 2 == 0);
+	pg_atomic_write_u64(number, pg_atomic_read_u64(number) + 1);
+	pg_memory_barrier();
+	own_hold = number;
+}
+
+void
+pgcache_slots_release(void)
+{
+	if (own_hold == NULL)
+		return;
+	/* All that we read and wrote comes first. */
+	pg_memory_barrier();
+	pg_atomic_write_u64(own_hold, pg_atomic_read_u64(own_hold) + 1);
+	own_hold = NULL;
+}
+
+/* Whether all holds have ended that the batch waits for. */
 static bool
 batch_has_drained(void)
 {
 	for (int i = 0; i < MaxBackends; i++)
 	{
-		PGPROC	   *proc = &ProcGlobal->allProcs[i];
-
-		if (transactions[i] != InvalidLocalTransactionId &&
-			transactions[i] == *(volatile LocalTransactionId *) &PGCACHE_PROC_LXID(proc))
+		if (noted_holds[i] != 0 &&
+			noted_holds[i] == pg_atomic_read_u64(&holds[i].number))
 			return false;
 	}
+	pg_memory_barrier();
 	return true;
 }
 
@@ -113,9 +176,9 @@ drain(void)
 		return;
 	for (int i = 0; i < MaxBackends; i++)
 	{
-		PGPROC	   *proc = &ProcGlobal->allProcs[i];
+		uint64		number = pg_atomic_read_u64(&holds[i].number);
 
-		transactions[i] = *(volatile LocalTransactionId *) &PGCACHE_PROC_LXID(proc);
+		noted_holds[i] = number % 2 != 0 ? number : 0;
 	}
 }
 
@@ -144,6 +207,39 @@ find_free_slot(void)
 	return NULL;
 }
 
+/* Adds what was counted for the slot's present or last namespace. */
+static void
+add_counts(const PgCacheSharedSlot *s, PgCacheTally *tally)
+{
+	uint16		slot = s - shared->slots;
+	uint64		counters[PGCACHE_NCOUNTERS];
+	PgCacheUsage usage;
+
+	pgcache_counters_read(slot, s->incarnation, counters);
+	for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
+		tally->counters[i] += counters[i];
+	pgcache_store_usage(pgcache_store, slot, &usage);
+	tally->evictions += usage.evictions;
+	tally->expirations += usage.expirations;
+}
+
+/* Readies a slot for its next namespace. */
+static void
+forget_last_use(const PgCacheSharedSlot *s)
+{
+	if (s->incarnation == 0)
+		return;
+	if (OidIsValid(s->key.database))
+	{
+		PgCacheTally tally = {{0}};
+
+		add_counts(s, &tally);
+		pgcache_departed_add(s->key.database, &tally);
+	}
+	/* Somebody may have put an entry there since it was freed. */
+	pgcache_store_forget_space(pgcache_store, s - shared->slots);
+}
+
 static PgCacheSharedSlot *
 allocate_slot(const PgCacheSpaceKey *key, bool provisional)
 {
@@ -157,9 +253,7 @@ allocate_slot(const PgCacheSpaceKey *key, bool provisional)
 			return NULL;
 	}
 
-	/* Again: somebody may have put an entry there since it was freed. */
-	if (s->incarnation != 0)
-		pgcache_store_forget_space(pgcache_store, s - shared->slots);
+	forget_last_use(s);
 	if (++shared->last_incarnation == 0)
 		shared->last_incarnation = 1;
 	pgcache_counters_new_slot(s - shared->slots, shared->last_incarnation);
@@ -170,7 +264,15 @@ allocate_slot(const PgCacheSpaceKey *key, bool provisional)
 	s->provisional = provisional ? PGCACHE_MY_BACKEND : -1;
 	memset(&s->quota, 0, sizeof(s->quota));
 	s->quota_version = 0;
+	s->quota_pending = false;
 	return s;
+}
+
+/* Whether it is provisional for another backend, that is, not known to us yet. */
+static bool
+is_provisional_elsewhere(const PgCacheSharedSlot *s)
+{
+	return s->provisional >= 0 && s->provisional != PGCACHE_MY_BACKEND;
 }
 
 bool
@@ -180,15 +282,18 @@ pgcache_slots_get(const PgCacheSpaceKey *key, bool provisional,
 	PgCacheSharedSlot *s;
 	bool		found;
 
+	pgcache_slots_hold();
 	LWLockAcquire(lock, LW_SHARED);
 	s = find_slot(key);
-	if (s == NULL)
+	if (s == NULL || is_provisional_elsewhere(s))
 	{
 		LWLockRelease(lock);
 		LWLockAcquire(lock, LW_EXCLUSIVE);
 		s = find_slot(key);
 		if (s == NULL)
 			s = allocate_slot(key, provisional);
+		else if (is_provisional_elsewhere(s))
+			s->provisional = -1;
 	}
 	found = s != NULL;
 	if (found)
@@ -198,33 +303,6 @@ pgcache_slots_get(const PgCacheSpaceKey *key, bool provisional,
 	}
 	LWLockRelease(lock);
 	return found;
-}
-
-void
-pgcache_slots_set_quota(uint16 slot, PgCacheIncarnation incarnation,
-						const PgCacheQuota *quota, uint64 version)
-{
-	PgCacheSharedSlot *s = &shared->slots[slot];
-	bool		same;
-
-	LWLockAcquire(lock, LW_SHARED);
-	same = memcmp(&s->quota, quota, sizeof(*quota)) == 0 &&
-		s->quota_version >= version;
-	LWLockRelease(lock);
-	if (same)
-		return;
-
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	if (s->state == SLOT_USED && s->incarnation == incarnation &&
-		s->quota_version <= version)
-	{
-		if (memcmp(&s->quota, quota, sizeof(*quota)) != 0)
-			pgcache_store_set_quota(pgcache_store, slot, quota->min_bytes,
-									quota->max_bytes, quota->max_entries);
-		s->quota = *quota;
-		s->quota_version = version;
-	}
-	LWLockRelease(lock);
 }
 
 int64
@@ -246,6 +324,7 @@ pgcache_slots_copy(PgCacheSlotUse *uses)
 {
 	int			n = 0;
 
+	pgcache_slots_hold();
 	LWLockAcquire(lock, LW_SHARED);
 	for (int i = 0; i < pgcache_max_namespaces; i++)
 	{
@@ -260,13 +339,100 @@ pgcache_slots_copy(PgCacheSlotUse *uses)
 	return n;
 }
 
+/* ---- quotas ---------------------------------------------------------------- */
+
+/* True if the store is to be told: call apply_quota without lock. */
+static bool
+note_quota(PgCacheSharedSlot *s, const PgCacheQuota *quota, uint64 version)
+{
+	if (s->quota_version > version)
+		return false;
+	s->quota_version = version;
+	if (memcmp(&s->quota, quota, sizeof(*quota)) == 0)
+		return false;
+	s->quota = *quota;
+	s->quota_pending = true;
+	return true;
+}
+
+/* Tells the store the quota noted last, unless that was done. */
+static void
+apply_quota(PgCacheSharedSlot *s)
+{
+	PgCacheQuota quota;
+	bool		pending;
+
+	Assert(own_hold != NULL);
+	LWLockAcquire(quota_lock, LW_EXCLUSIVE);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	quota = s->quota;
+	pending = s->quota_pending;
+	s->quota_pending = false;
+	LWLockRelease(lock);
+
+	PGCACHE_DEBUG_SPIN("quota-apply");
+	if (pending)
+		pgcache_store_set_quota(pgcache_store, s - shared->slots,
+								quota.min_bytes, quota.max_bytes,
+								quota.max_entries);
+	LWLockRelease(quota_lock);
+}
+
+void
+pgcache_slots_set_quota(uint16 slot, PgCacheIncarnation incarnation,
+						const PgCacheQuota *quota, uint64 version)
+{
+	PgCacheSharedSlot *s = &shared->slots[slot];
+	bool		same;
+	bool		changed;
+
+	LWLockAcquire(lock, LW_SHARED);
+	same = memcmp(&s->quota, quota, sizeof(*quota)) == 0 &&
+		s->quota_version >= version;
+	LWLockRelease(lock);
+	if (same)
+		return;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	changed = s->state == SLOT_USED && s->incarnation == incarnation &&
+		note_quota(s, quota, version);
+	LWLockRelease(lock);
+	if (changed)
+		apply_quota(s);
+}
+
+int
+pgcache_slots_note_quota(const PgCacheSpaceKey *key, const PgCacheQuota *quota,
+						 uint64 version)
+{
+	PgCacheSharedSlot *s;
+	int			slot = -1;
+
+	pgcache_slots_hold();
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	s = find_slot(key);
+	if (s != NULL && note_quota(s, quota, version))
+		slot = s - shared->slots;
+	LWLockRelease(lock);
+	return slot;
+}
+
+void
+pgcache_slots_apply_quota(int slot)
+{
+	apply_quota(&shared->slots[slot]);
+}
+
 /* ---- freeing --------------------------------------------------------------- */
 
 /* True, for the callers' convenience. */
 static bool
 free_slot(PgCacheSharedSlot *s)
 {
-	pgcache_store_forget_space(pgcache_store, s - shared->slots);
+	static const PgCacheQuota none = {0};
+
+	pgcache_store_clear(pgcache_store, s - shared->slots);
+	(void) note_quota(s, &none, PG_UINT64_MAX);
 	s->state = SLOT_FREED;
 	s->provisional = -1;
 	return true;
@@ -285,28 +451,44 @@ finish_freeing(bool any)
 		drain();
 	}
 	LWLockRelease(lock);
+
+	/* As we hold, nobody else gets what we freed before its quota is gone. */
+	for (int i = 0; any && i < pgcache_max_namespaces; i++)
+	{
+		volatile PgCacheSharedSlot *s = &shared->slots[i];
+
+		if (s->state != SLOT_USED && s->quota_pending)
+			apply_quota(&shared->slots[i]);
+	}
 }
 
 void
 pgcache_slots_free(const PgCacheSpaceKey *key)
 {
+	bool		all = key->catalog == InvalidOid;
 	bool		any = false;
 
+	pgcache_slots_hold();
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	for (int i = 0; i < pgcache_max_namespaces; i++)
 	{
 		PgCacheSharedSlot *s = &shared->slots[i];
 
-		if (s->state == SLOT_USED && s->key.database == key->database &&
-			(key->catalog == InvalidOid ||
-			 (s->key.catalog == key->catalog && s->key.id == key->id)))
+		if (s->key.database != key->database)
+			continue;
+		if (s->state == SLOT_USED &&
+			(all || (s->key.catalog == key->catalog && s->key.id == key->id)))
 			any = free_slot(s);
+		if (all)
+			s->key.database = InvalidOid;	/* with what was counted */
 	}
+	if (all)
+		pgcache_departed_forget(key->database);
 	finish_freeing(any);
 }
 
-void
-pgcache_slots_free_provisional(void)
+bool
+pgcache_slots_free_provisional(const PgCacheSpaceKey *key)
 {
 	bool		any = false;
 
@@ -315,10 +497,16 @@ pgcache_slots_free_provisional(void)
 	{
 		PgCacheSharedSlot *s = &shared->slots[i];
 
-		if (s->state == SLOT_USED && s->provisional == PGCACHE_MY_BACKEND)
-			any = free_slot(s);
+		if (s->state != SLOT_USED || s->provisional != PGCACHE_MY_BACKEND ||
+			(key != NULL && memcmp(&s->key, key, sizeof(*key)) != 0))
+			continue;
+		pgcache_store_clear(pgcache_store, i);
+		s->state = SLOT_FREE;
+		s->provisional = -1;
+		any = true;
 	}
-	finish_freeing(any);
+	LWLockRelease(lock);
+	return any;
 }
 
 void
@@ -326,6 +514,7 @@ pgcache_slots_free_one(uint16 slot, PgCacheIncarnation incarnation)
 {
 	PgCacheSharedSlot *s = &shared->slots[slot];
 
+	pgcache_slots_hold();
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	finish_freeing(s->state == SLOT_USED && s->incarnation == incarnation &&
 				   free_slot(s));
@@ -341,47 +530,93 @@ pgcache_slots_settle(void)
 	LWLockRelease(lock);
 }
 
+/* ---- statistics ------------------------------------------------------------ */
+
+/*
+ * Under the lock, so that counts which move to the departed ones are neither
+ * missed nor seen twice.
+ */
+void
+pgcache_space_tally(PgCacheTally *tally)
+{
+	memset(tally, 0, sizeof(*tally));
+	LWLockAcquire(lock, LW_SHARED);
+	pgcache_departed_get(MyDatabaseId, tally);
+	for (int i = 0; i < pgcache_max_namespaces; i++)
+		if (shared->slots[i].incarnation != 0 &&
+			shared->slots[i].key.database == MyDatabaseId)
+			add_counts(&shared->slots[i], tally);
+	LWLockRelease(lock);
+}
+
+void
+pgcache_space_reset_tally(void)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int i = 0; i < pgcache_max_namespaces; i++)
+	{
+		PgCacheSharedSlot *s = &shared->slots[i];
+
+		if (s->incarnation == 0 || s->key.database != MyDatabaseId)
+			continue;
+		pgcache_counters_reset(i, s->incarnation);
+		pgcache_store_reset_usage(pgcache_store, i);
+	}
+	pgcache_departed_forget(MyDatabaseId);
+	LWLockRelease(lock);
+}
+
 /* ---- shared memory --------------------------------------------------------- */
 
+/* The slots, the holds, those that were noted. */
 static Size
 slots_only_size(void)
 {
-	return MAXALIGN(add_size(offsetof(PgCacheSharedSlots, slots),
-							 mul_size(pgcache_max_namespaces,
-									  sizeof(PgCacheSharedSlot))));
+	return CACHELINEALIGN(add_size(offsetof(PgCacheSharedSlots, slots),
+								   mul_size(pgcache_max_namespaces,
+											sizeof(PgCacheSharedSlot))));
+}
+
+static Size
+holds_size(void)
+{
+	return mul_size(MaxBackends, sizeof(PgCacheSharedHold));
 }
 
 static Size
 slots_size(void)
 {
-	return add_size(slots_only_size(),
-					mul_size(MaxBackends, sizeof(LocalTransactionId)));
+	return add_size(add_size(slots_only_size(), holds_size()),
+					mul_size(MaxBackends, sizeof(uint64)));
 }
 
 static int
 slots_nlocks(void)
 {
-	return 1;
-}
-
-static void
-init_slots(void *memory, LWLockPadded *locks)
-{
-	PgCacheSharedSlots *s = memory;
-
-	memset(memory, 0, slots_size());
-	pg_atomic_init_u64(&s->changes, 1);
-	for (int i = 0; i < pgcache_max_namespaces; i++)
-		s->slots[i].provisional = -1;
+	return 2;
 }
 
 static void
 attach_slots(void *memory, LWLockPadded *locks)
 {
 	shared = memory;
-	transactions = (LocalTransactionId *) ((char *) memory + slots_only_size());
+	holds = (PgCacheSharedHold *) ((char *) memory + slots_only_size());
+	noted_holds = (uint64 *) ((char *) holds + holds_size());
 	lock = &locks[0].lock;
+	quota_lock = &locks[1].lock;
 	pgcache_space_changes = &shared->changes;
+}
+
+static void
+init_slots(void *memory, LWLockPadded *locks)
+{
+	memset(memory, 0, slots_size());
+	attach_slots(memory, locks);
+	pg_atomic_init_u64(&shared->changes, 1);
+	for (int i = 0; i < pgcache_max_namespaces; i++)
+		shared->slots[i].provisional = -1;
+	for (int i = 0; i < MaxBackends; i++)
+		pg_atomic_init_u64(&holds[i].number, 0);
 }
 
 static const PgCacheShmemPart slots_part = {

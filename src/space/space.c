@@ -17,6 +17,9 @@
  * memory is freed at the beginning of the next look-up.  Roles have a count of
  * their own: privileges are found out anew when any role changed.
  *
+ * Quotas that a transaction changed are handed to the store when it commits; by
+ * COMMIT PREPARED and on a standby, when the namespace is next read.
+ *
  * A namespace that is dropped loses its slot after commit, and so do those of
  * a dropped extension or database, which object_access_hook tells us of.  The
  * slots of a drop in a prepared transaction are reclaimed when there is no
@@ -28,6 +31,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
@@ -54,6 +58,9 @@ static MemoryContext space_context = NULL;
 static HTAB *spaces = NULL;
 static bool spaces_stale = true;
 
+/* What pgcache_space_last was at the end of the last transaction. */
+static PgCacheSpace *parked = NULL;
+
 /* Advanced when any role changed; 0 is what no privileges were seen at. */
 static uint64 role_changes = 1;
 
@@ -61,12 +68,20 @@ static uint64 role_changes = 1;
 static bool catalog_changed = false;
 static bool has_provisional = false;
 static List *drops = NIL;		/* of Drop, in TopTransactionContext */
+static List *quotas = NIL;		/* of ChangedQuota, likewise */
 
 typedef struct Drop
 {
 	PgCacheSpaceKey key;
 	SubTransactionId subid;
 } Drop;
+
+typedef struct ChangedQuota
+{
+	PgCacheSpaceKey key;
+	PgCacheQuota quota;
+	int			slot;			/* to be applied to; -1: none */
+} ChangedQuota;
 
 static object_access_hook_type prev_object_access_hook = NULL;
 
@@ -91,6 +106,13 @@ pgcache_space_missing(const char *name)
 			 errhint("Use cache_create_namespace() to create it.")));
 }
 
+static void
+forget_last(void)
+{
+	pgcache_space_last = NULL;
+	parked = NULL;
+}
+
 /* Empties the cache if anything changed. */
 static void
 freshen(void)
@@ -101,7 +123,7 @@ freshen(void)
 	if (spaces != NULL && !spaces_stale && changes == pgcache_space_seen)
 		return;
 
-	pgcache_space_last = NULL;
+	forget_last();
 	spaces = NULL;
 	if (space_context == NULL)
 		space_context = AllocSetContextCreate(TopMemoryContext,
@@ -136,11 +158,12 @@ assign_slot(PgCacheSpace *space, Oid catalog, bool uncommitted)
 			ereport(ERROR,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("too many namespaces are in use"),
+					 errdetail("A dropped namespace counts until the transactions that used the cache before have ended."),
 					 errhint("Increase \"%s\" and restart the server.",
 							 "pg_cache.max_namespaces")));
 	}
 
-	/* Uncommitted quotas wait for the next load after commit. */
+	/* Uncommitted quotas wait for the commit. */
 	if (!uncommitted)
 		pgcache_slots_set_quota(space->slot, space->incarnation, &quota,
 								pgcache_space_seen);
@@ -188,6 +211,23 @@ find_privileges(PgCacheSpaceEntry *entry)
 	entry->privileges_seen = seen;
 }
 
+/*
+ * The first use in a transaction, at hardly more cost than those that follow:
+ * in most the namespace is the one of the transaction before.
+ */
+static PgCacheSpace *
+unpark(const char *name, int len, int need)
+{
+	PgCacheSpace *space;
+
+	pgcache_space_last = parked;
+	parked = NULL;
+	space = pgcache_space_use(name, len, GetUserId(), need);
+	PGCACHE_DEBUG_POINT("space-lookup");
+	return space;
+}
+
+/* See slots.c: first we hold, then we look at the change count. */
 PgCacheSpace *
 pgcache_space_lookup(const char *name, int len, int need)
 {
@@ -195,6 +235,9 @@ pgcache_space_lookup(const char *name, int len, int need)
 	PgCacheSpaceEntry *entry;
 	PgCacheSpace *space;
 
+	pgcache_slots_hold();
+	if (parked != NULL)
+		return unpark(name, len, need);
 	pgcache_space_check_name(len);
 	memcpy(key, name, len);
 	freshen();
@@ -235,7 +278,7 @@ static void
 forget_spaces(void)
 {
 	spaces_stale = true;
-	pgcache_space_last = NULL;
+	forget_last();
 }
 
 static void
@@ -249,7 +292,7 @@ static void
 on_role_change(Datum arg, int cacheid, uint32 hashvalue)
 {
 	role_changes++;
-	pgcache_space_last = NULL;
+	forget_last();
 }
 
 void
@@ -266,24 +309,92 @@ pgcache_space_free_at_commit(const PgCacheSpaceKey *key)
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	Drop	   *drop = palloc(sizeof(Drop));
 
+	/* What nobody else ever saw need not wait. */
+	if (has_provisional && pgcache_slots_free_provisional(key))
+		forget_spaces();
+
 	drop->key = *key;
 	drop->subid = GetCurrentSubTransactionId();
 	drops = lappend(drops, drop);
 	MemoryContextSwitchTo(old);
 }
 
-/* Frees, then advances the change count; must not fail. */
+/* ---- the end of a transaction ---------------------------------------------- */
+
+static void
+collect_quota(Relation catalog, HeapTuple row, void *arg)
+{
+	PgCacheSpaceEntry entry;
+	ChangedQuota *changed;
+
+	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row->t_data)))
+		return;
+	pgcache_catalog_read(catalog, row, &entry);
+	changed = palloc0(sizeof(ChangedQuota));
+	changed->key.database = MyDatabaseId;
+	changed->key.catalog = RelationGetRelid(catalog);
+	changed->key.id = entry.space.id;
+	changed->quota.min_bytes = entry.space.min_bytes;
+	changed->quota.max_bytes = entry.space.max_bytes;
+	changed->quota.max_entries = entry.space.max_entries;
+	quotas = lappend(quotas, changed);
+}
+
+/*
+ * Lists the quotas in the rows that the transaction wrote, as long as it can
+ * read and fail.  It may also have dropped the extension.
+ */
+static void
+prepare_changes(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Relation	rel;
+
+	quotas = NIL;
+	if (catalog_changed && OidIsValid(get_extension_oid("pg_cache", true)))
+	{
+		CommandCounterIncrement();
+		rel = pgcache_catalog_open(AccessShareLock);
+		pgcache_catalog_walk(rel, collect_quota, NULL);
+		table_close(rel, AccessShareLock);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Frees, notes the quotas, advances the change count, then tells the store the
+ * quotas, which takes long where many entries must go.  Must not fail.
+ *
+ * The quotas have the change count that is about to be: whoever read an older
+ * row read a lower count before it, since ours were visible before this.  The
+ * next changer waits for our lock on the catalog, which goes after this.
+ */
 static void
 apply_changes(void)
 {
+	uint64		version = pg_atomic_read_u64(pgcache_space_changes) + 1;
 	ListCell   *lc;
 
 	foreach(lc, drops)
 		pgcache_slots_free(&((Drop *) lfirst(lc))->key);
 	if (has_provisional)
 		pgcache_slots_settle();
+	foreach(lc, quotas)
+	{
+		ChangedQuota *changed = lfirst(lc);
+
+		changed->slot = pgcache_slots_note_quota(&changed->key, &changed->quota,
+												 version);
+	}
 	if (catalog_changed)
 		pg_atomic_fetch_add_u64(pgcache_space_changes, 1);
+	foreach(lc, quotas)
+	{
+		ChangedQuota *changed = lfirst(lc);
+
+		if (changed->slot >= 0)
+			pgcache_slots_apply_quota(changed->slot);
+	}
 }
 
 /* Forgets what others will not see; must not fail. */
@@ -291,9 +402,19 @@ static void
 undo_changes(void)
 {
 	if (has_provisional)
-		pgcache_slots_free_provisional();
-	if (catalog_changed)
+		(void) pgcache_slots_free_provisional(NULL);
+	if (has_provisional || catalog_changed)
 		forget_spaces();
+}
+
+/* Lets all slots go; the next use must hold them anew. */
+static void
+end_use(void)
+{
+	if (pgcache_space_last != NULL)
+		parked = pgcache_space_last;
+	pgcache_space_last = NULL;
+	pgcache_slots_release();
 }
 
 static void
@@ -301,6 +422,9 @@ on_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_COMMIT:
+			prepare_changes();
+			return;
 		case XACT_EVENT_COMMIT:
 			apply_changes();
 			break;
@@ -313,12 +437,17 @@ on_transaction_end(XactEvent event, void *arg)
 			if (catalog_changed)
 				forget_spaces();
 			break;
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			break;
 		default:
 			return;
 	}
+	end_use();
 	catalog_changed = false;
 	has_provisional = false;
 	drops = NIL;
+	quotas = NIL;
 }
 
 /*
@@ -385,6 +514,7 @@ void
 pgcache_space_register(void)
 {
 	pgcache_slots_register();
+	pgcache_departed_register();
 }
 
 void

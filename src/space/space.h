@@ -68,7 +68,10 @@ typedef struct PgCacheSpace
  */
 extern PgCacheSpace *pgcache_space_lookup(const char *name, int len, int need);
 
-/* The namespace used last, for the inline part below. */
+/*
+ * The namespace used last, for the inline part below: NULL until the first use
+ * in each transaction, so that the backend holds its slot from then on.
+ */
 extern PgCacheSpace *pgcache_space_last;
 extern uint64 pgcache_space_seen;
 extern pg_atomic_uint64 *pgcache_space_changes;
@@ -102,6 +105,18 @@ typedef struct PgCacheSpaceUse
  * All namespaces of the current database, palloc'd; dropped ones are left out.
  */
 extern PgCacheSpaceUse *pgcache_space_list(int *n);
+
+/* What was counted for all namespaces of a database, also those dropped since. */
+typedef struct PgCacheTally
+{
+	uint64		counters[PGCACHE_NCOUNTERS];
+	int64		evictions;
+	int64		expirations;
+} PgCacheTally;
+
+/* Gives the current database's, or sets it back to zero. */
+extern void pgcache_space_tally(PgCacheTally *tally);
+extern void pgcache_space_reset_tally(void);
 
 /*
  * Raises 42501 unless the current role owns the database or the extension, or

@@ -4,6 +4,7 @@
  *	  What the files of this room share.
  *
  *	  slots.c		shared memory: which namespace has which slot
+ *	  departed.c	shared memory: what was counted for namespaces that are gone
  *	  catalog.c		reads the table cache_namespaces
  *	  space.c		the backend's cache of namespaces; follows changes
  *	  change.c		changes the table
@@ -48,9 +49,18 @@ typedef struct PgCacheSlotUse
 } PgCacheSlotUse;
 
 /*
+ * Holds every slot that this backend knows or comes to know, and lets all of
+ * them go at the end of the transaction.  Whoever holds may believe what it
+ * cached if it finds the change count unmoved afterwards.
+ */
+extern void pgcache_slots_hold(void);
+extern void pgcache_slots_release(void);
+
+/*
  * Gives the namespace's slot, a new one if it has none yet; false where the
  * table is full.  A new slot is provisional if asked: it is freed by
- * pgcache_slots_free_provisional unless pgcache_slots_settle comes first.
+ * pgcache_slots_free_provisional unless pgcache_slots_settle comes first, or
+ * another backend that asks for it.
  */
 extern bool pgcache_slots_get(const PgCacheSpaceKey *key, bool provisional,
 							  uint16 *slot, PgCacheIncarnation *incarnation);
@@ -62,6 +72,14 @@ extern bool pgcache_slots_get(const PgCacheSpaceKey *key, bool provisional,
 extern void pgcache_slots_set_quota(uint16 slot, PgCacheIncarnation incarnation,
 									const PgCacheQuota *quota, uint64 version);
 
+/*
+ * The same in two steps, the first of which is quick: gives the slot for the
+ * second one, or -1 if that is not needed.  Neither can fail.
+ */
+extern int	pgcache_slots_note_quota(const PgCacheSpaceKey *key,
+									 const PgCacheQuota *quota, uint64 version);
+extern void pgcache_slots_apply_quota(int slot);
+
 /* Sum of the min_bytes of all namespaces of other databases. */
 extern int64 pgcache_slots_reserved_elsewhere(void);
 
@@ -69,20 +87,39 @@ extern int64 pgcache_slots_reserved_elsewhere(void);
 extern int	pgcache_slots_copy(PgCacheSlotUse *uses);
 
 /*
- * Free a namespace's slot (catalog InvalidOid: all slots of the database); all
- * provisional slots of this backend; or one slot if it still is that
- * incarnation.  Their entries are gone.  Freeing the slot of a namespace that
- * still exists is safe: its users look it up again and find an empty one.
- * They allocate nothing and cannot fail.
+ * Free a namespace's slot (catalog InvalidOid: all slots of the database, and
+ * its statistics), or one slot if it still is that incarnation.  Their entries
+ * are gone.  Freeing the slot of a namespace that still exists is safe: its
+ * users look it up again and find an empty one.  They allocate nothing and
+ * cannot fail.
  */
 extern void pgcache_slots_free(const PgCacheSpaceKey *key);
-extern void pgcache_slots_free_provisional(void);
 extern void pgcache_slots_free_one(uint16 slot, PgCacheIncarnation incarnation);
+
+/*
+ * Frees the namespace's slot (NULL: all slots) if provisional and this
+ * backend's; whether there was one.  The caller must forget it, because others
+ * get it at once.
+ */
+extern bool pgcache_slots_free_provisional(const PgCacheSpaceKey *key);
 
 /* Makes this backend's provisional slots lasting ones. */
 extern void pgcache_slots_settle(void);
 
 extern void pgcache_slots_register(void);
+
+/* ---- departed.c ------------------------------------------------------------ */
+
+/*
+ * Adds to what was counted for a database's namespaces that are gone, adds that
+ * to a tally, or forgets it.  slots.c's lock must be held: shared for get, else
+ * exclusively.
+ */
+extern void pgcache_departed_add(Oid database, const PgCacheTally *tally);
+extern void pgcache_departed_get(Oid database, PgCacheTally *tally);
+extern void pgcache_departed_forget(Oid database);
+
+extern void pgcache_departed_register(void);
 
 /* ---- catalog.c ------------------------------------------------------------- */
 

@@ -79,6 +79,7 @@ typedef struct ManyGet
 	MemoryContext scratch;		/* for values that must be converted */
 	uint64		hits;			/* not yet counted */
 	uint64		misses;
+	bool		converted;		/* since renew_space */
 	text	   *names[RING_SIZE];
 	PgCacheKey	keys[RING_SIZE];
 } ManyGet;
@@ -98,6 +99,7 @@ renew_space(ManyGet *get)
 		pgcache_count(get->slot, get->incarnation, PGCACHE_MISSES, get->misses);
 	}
 	get->hits = get->misses = 0;
+	get->converted = false;
 	space = pgcache_args_space(get->space_name, PGCACHE_READ);
 	get->slot = space->slot;
 	get->incarnation = space->incarnation;
@@ -217,7 +219,10 @@ emit_key(ManyGet *get, int at, PgCacheRef *ref)
 	while (pgcache_store_find(pgcache_store, key, ref))
 	{
 		if (unlikely(ref->meta.flags & PGCACHE_NOT_PLAIN))
+		{
+			get->converted = true;
 			return emit_converted(get, at, ref);
+		}
 		if (likely(copy_row(get, key, ref)))
 		{
 			ExecStoreMinimalTuple((MinimalTuple) get->buffer, get->row, false);
@@ -243,6 +248,7 @@ begin_get(ManyGet *get, FunctionCallInfo fcinfo)
 										 "cache_get_many",
 										 ALLOCSET_DEFAULT_SIZES);
 	get->hits = get->misses = 0;
+	get->converted = false;
 	get->slot = 0;
 	get->incarnation = 0;
 	pgcache_store_tune();
@@ -264,7 +270,8 @@ pgcache_sql_get_many(PG_FUNCTION_ARGS)
 	begin_get(&get, fcinfo);
 	for (uint64 i = 0; i < ntaken + RING_SIZE; i++)
 	{
-		if (i % RENEWAL == 0)
+		/* A conversion may run user code. */
+		if (i % RENEWAL == 0 || get.converted)
 		{
 			CHECK_FOR_INTERRUPTS();
 			renew_space(&get);

@@ -43,19 +43,14 @@ typedef struct Statistics
 	PgCacheUsage usage;
 } Statistics;
 
-/* Adds what is known of a namespace. */
+/* Adds what a namespace has now. */
 static void
-add_space(Statistics *sum, const PgCacheSpaceUse *space)
+add_usage(Statistics *sum, const PgCacheSpaceUse *space)
 {
-	uint64		counters[PGCACHE_NCOUNTERS];
 	PgCacheUsage usage;
 
 	if (space->incarnation == 0)
 		return;
-	pgcache_counters_read(space->slot, space->incarnation, counters);
-	for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
-		sum->counters[i] += counters[i];
-
 	pgcache_store_usage(pgcache_store, space->slot, &usage);
 	sum->usage.entries += usage.entries;
 	sum->usage.key_bytes += usage.key_bytes;
@@ -80,7 +75,10 @@ fill_columns(const Statistics *sum, Datum *values)
 	*values++ = Int64GetDatum(sum->usage.stored_bytes);
 }
 
-/* All of this database's namespaces together, and the memory of the server. */
+/*
+ * All of this database's namespaces together, and the memory of the server.
+ * What happened in namespaces dropped since counts as well.
+ */
 Datum
 pgcache_sql_stats(PG_FUNCTION_ARGS)
 {
@@ -88,6 +86,7 @@ pgcache_sql_stats(PG_FUNCTION_ARGS)
 	Datum		values[COMMON_COLUMNS + SERVER_COLUMNS];
 	bool		nulls[COMMON_COLUMNS + SERVER_COLUMNS] = {false};
 	Statistics	sum = {{0}};
+	PgCacheTally tally;
 	PgCacheMemory memory;
 	PgCacheSpaceUse *spaces;
 	int			n;
@@ -97,7 +96,11 @@ pgcache_sql_stats(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	spaces = pgcache_space_list(&n);
 	for (int s = 0; s < n; s++)
-		add_space(&sum, &spaces[s]);
+		add_usage(&sum, &spaces[s]);
+	pgcache_space_tally(&tally);
+	memcpy(sum.counters, tally.counters, sizeof(sum.counters));
+	sum.usage.evictions = tally.evictions;
+	sum.usage.expirations = tally.expirations;
 	pgcache_store_memory(pgcache_store, &memory);
 
 	fill_columns(&sum, values);
@@ -137,7 +140,10 @@ pgcache_sql_stats_namespaces(PG_FUNCTION_ARGS)
 
 		if (!monitor && !spaces[s].readable)
 			continue;
-		add_space(&sum, &spaces[s]);
+		add_usage(&sum, &spaces[s]);
+		if (spaces[s].incarnation != 0)
+			pgcache_counters_read(spaces[s].slot, spaces[s].incarnation,
+								  sum.counters);
 		fill_columns(&sum, values);
 		values[i++] = CStringGetTextDatum(spaces[s].name);
 		values[i++] = Int64GetDatum(sum.usage.memory);
@@ -151,17 +157,7 @@ pgcache_sql_stats_namespaces(PG_FUNCTION_ARGS)
 Datum
 pgcache_sql_reset_stats(PG_FUNCTION_ARGS)
 {
-	PgCacheSpaceUse *spaces;
-	int			n;
-
 	pgcache_shmem_require();
-	spaces = pgcache_space_list(&n);
-	for (int s = 0; s < n; s++)
-	{
-		if (spaces[s].incarnation == 0)
-			continue;
-		pgcache_counters_reset(spaces[s].slot, spaces[s].incarnation);
-		pgcache_store_reset_usage(pgcache_store, spaces[s].slot);
-	}
+	pgcache_space_reset_tally();
 	PG_RETURN_VOID();
 }
