@@ -48,17 +48,13 @@ code_of(int64 second)
 	return (uint16) (1 + (turned < 0 ? turned + EXPIRY_TURN : turned));
 }
 
-uint16
-pgcache_expiry_code(const PgCacheStore *store, TimestampTz expires, TimestampTz now)
+/* The coarse form of an expiry, in some second. */
+static uint16
+code_for(const PgCacheStore *store, TimestampTz expires, int64 second)
 {
-	int64		second;
+	int64		then = store_second(store, expires);
 
-	if (expires == DT_NOEND)
-		return EXPIRY_NONE;
-	second = store_second(store, expires);
-	if (second - store_second(store, now) > EXPIRY_HORIZON)
-		return EXPIRY_FAR;
-	return code_of(second);
+	return then - second > EXPIRY_HORIZON ? EXPIRY_FAR : code_of(then);
 }
 
 /* Whether an interval has passed since a second; always if the clock went back. */
@@ -129,7 +125,7 @@ sweep_chain(PgCacheStore *store, PgCachePartition *part, TimestampTz now,
 			{
 				part->round_next = Min(part->round_next, fields.expires);
 				slot.bucket->expiry[slot.slot] =
-					pgcache_expiry_code(store, fields.expires, now);
+					code_for(store, fields.expires, second);
 				slot.slot++;
 				continue;
 			}
@@ -196,11 +192,22 @@ pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
 	return removed;
 }
 
-void
-pgcache_expiry_note(PgCachePartition *part, TimestampTz expires)
+uint16
+pgcache_expiry_enter(const PgCacheStore *store, PgCachePartition *part,
+					 TimestampTz expires, TimestampTz now)
 {
+	int64		second = store_second(store, now);
+
+	if (expires == DT_NOEND)
+		return EXPIRY_NONE;
 	part->next_expiry = Min(part->next_expiry, expires);
 	part->round_next = Min(part->round_next, expires);
+
+	/* If the clock was set back, codes of both times are about from now on. */
+	part->swept = Min(part->swept, second);
+	part->far_checked = Min(part->far_checked, second);
+	part->round_second = Min(part->round_second, second);
+	return code_for(store, expires, second);
 }
 
 void

@@ -40,12 +40,49 @@ pgcache_store_clear(PgCacheStore *store, uint16 number)
 		;						/* old was read anew */
 }
 
+/* How the stamps of a namespace's entries are dealt out when it gets quotas. */
+typedef struct Restamp
+{
+	uint32		base;			/* the namespace's clock before */
+	int64		span;			/* its entries in all partitions */
+	int64		count;			/* and in this one */
+	int64		moved;			/* so many of them already */
+} Restamp;
+
+/*
+ * Puts an entry into the class that it belongs in.  Stamped as it comes, all of
+ * one partition would look older than all of the next; so they are spread.
+ */
+static void
+reclassify_entry(PgCacheStore *store, PgCachePartition *part,
+				 PgCacheOffset offset, int queue, Restamp *restamp)
+{
+	PgCacheEntry *entry = at(store, offset);
+	EntryFields fields;
+	int			class;
+
+	pgcache_entry_fields(entry, &fields);
+	class = pgcache_class_for(store, part, entry->space, fields.priority);
+	if (class == entry->class)
+		return;
+	pgcache_queue_unlink(store, part, offset);
+	entry->class = class;
+	pgcache_queue_push(store, part, offset, queue);
+	if (part->classes[class].space >= 0)
+		entry->stamp = restamp->base +
+			(uint32) (Min(restamp->moved++, restamp->count) * restamp->span /
+					  Max(restamp->count, 1));
+}
+
 /* Moves a namespace's entries in a partition to the classes they belong in. */
 static void
-reclassify(PgCacheStore *store, PgCachePartition *part, uint16 number)
+reclassify(PgCacheStore *store, PgCachePartition *part, uint16 number,
+		   Restamp *restamp)
 {
 	int			nclasses = part->nclasses;
 
+	restamp->count = pgcache_usage_refresh(store, part, number)->entries;
+	restamp->moved = 0;
 	for (int i = 0; i < nclasses; i++)
 	{
 		for (int q = QUEUE_SMALL; q <= QUEUE_MAIN; q++)
@@ -58,20 +95,8 @@ reclassify(PgCacheStore *store, PgCachePartition *part, uint16 number)
 				PgCacheEntry *entry = at(store, offset);
 				PgCacheOffset prev = entry->prev;
 
-				if (entry->space == number)
-				{
-					EntryFields fields;
-					int			class;
-
-					pgcache_entry_fields(entry, &fields);
-					class = pgcache_class_for(store, part, number, fields.priority);
-					if (class != i)
-					{
-						pgcache_queue_unlink(store, part, offset);
-						entry->class = class;
-						pgcache_queue_push(store, part, offset, q);
-					}
-				}
+				if (entry->space == number && entry->class == i)
+					reclassify_entry(store, part, offset, q, restamp);
 				offset = prev;
 			}
 		}
@@ -85,18 +110,23 @@ pgcache_store_set_quota(PgCacheStore *store, uint16 number, int64 min_bytes,
 	PgCacheStoreSpace *space = &store->spaces[number];
 	bool		has_quota = min_bytes > 0 || max_bytes > 0 || max_entries > 0;
 	bool		changed = has_quota != space->has_quota;
+	PgCacheUsage usage;
+	Restamp		restamp;
 
 	space->min_bytes = min_bytes;
 	space->max_bytes = max_bytes;
 	space->max_entries = max_entries;
 	space->has_quota = has_quota;
+	pgcache_store_usage(store, number, &usage);
+	restamp.base = pg_atomic_read_u32(&space->clock);
+	restamp.span = usage.entries;
 	for (int i = 0; changed && i < store->nparts; i++)
 	{
 		PgCachePartition *part = &store->parts[i];
 
 		/* Who puts after this has seen has_quota, by way of the lock. */
 		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
-		reclassify(store, part, number);
+		reclassify(store, part, number, &restamp);
 		LWLockRelease(lock_of(store, part));
 	}
 	if (has_quota)
@@ -258,6 +288,7 @@ evict_of_space(PgCacheStore *store, uint16 number, Excess *excess)
 	PgCachePartitionUsage *u;
 	int64		entries;
 	int64		bytes;
+	bool		found_dead = false;
 	bool		removed = false;
 
 	if (part == NULL)
@@ -272,14 +303,22 @@ evict_of_space(PgCacheStore *store, uint16 number, Excess *excess)
 	for (int i = 0; i < QUOTA_BATCH; i++)
 	{
 		PgCacheOffset victim = victim_of_space(store, part, number);
+		bool		dead;
 
 		if (victim == 0)
 			break;
+
+		/* Behind a dead one is perhaps not the oldest of all partitions. */
+		dead = entry_is_dead(store, at(store, victim));
+		if (found_dead && !dead)
+			break;
+		found_dead = dead;
 		pgcache_entry_remove(store, part, victim, NULL, CAUSE_EVICTED);
 		removed = true;
 
 		/* One by one where it matters which; its share where it cannot. */
-		if ((entries - u->entries) * store->nparts >= excess->entries &&
+		if (!dead &&
+			(entries - u->entries) * store->nparts >= excess->entries &&
 			(bytes - u->memory) * store->nparts >= excess->bytes)
 			break;
 	}

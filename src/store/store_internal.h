@@ -238,10 +238,6 @@ end_change(PgCacheBucket *first)
 
 /* ---- expiry.c ------------------------------------------------------------- */
 
-/* The coarse form of an expiry that buckets hold. */
-extern uint16 pgcache_expiry_code(const PgCacheStore *store, TimestampTz expires,
-								  TimestampTz now);
-
 /*
  * Removes expired entries, until it has enough or has looked at so many buckets;
  * the next call goes on there.  Cheap while nothing can have expired.  Returns
@@ -250,8 +246,12 @@ extern uint16 pgcache_expiry_code(const PgCacheStore *store, TimestampTz expires
 extern int64 pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
 								  TimestampTz now, int64 enough, int64 looks);
 
-/* An entry will expire then. */
-extern void pgcache_expiry_note(PgCachePartition *part, TimestampTz expires);
+/*
+ * An entry expires then (DT_NOEND: never), by a clock that says now.  Returns
+ * the coarse form of it for the entry's slot.
+ */
+extern uint16 pgcache_expiry_enter(const PgCacheStore *store, PgCachePartition *part,
+								   TimestampTz expires, TimestampTz now);
 
 /* Entries went to buckets that the round has passed: it begins anew. */
 extern void pgcache_expiry_restart(PgCachePartition *part);

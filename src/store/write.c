@@ -291,17 +291,24 @@ static bool
 link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 {
 	const PgCacheItem *item = b->item;
-	uint16		expiry = (b->flags & PGCACHE_ENTRY_TTL) == 0 ? 0 :
-	pgcache_expiry_code(store, b->fields.expires, store->now());
+	PgCacheOffset old = 0;
 	PgCacheEntry *entry;
 	PgCacheSlot slot;
+	uint16		expiry = 0;
 
 	PGCACHE_DEBUG_SPIN("put-before-link");
 	if (pgcache_index_find(store, part, &item->key, &slot))
-	{
-		PgCacheOffset old = slot.bucket->location[slot.slot];
+		old = slot.bucket->location[slot.slot];
+	/* The index may need room of its own, and a busy block stays put. */
+	else if (!pgcache_index_reserve(store, part, item->key.hash))
+		return false;
 
-		entry = finish(store, part, b);
+	/* From here on nothing is swept or evicted. */
+	entry = finish(store, part, b);
+	if (b->flags & PGCACHE_ENTRY_TTL)
+		expiry = pgcache_expiry_enter(store, part, b->fields.expires, store->now());
+	if (old != 0)
+	{
 		/* S3-FIFO: what was in the main queue comes there again. */
 		entry->flags |= ((PgCacheEntry *) at(store, old))->flags & ENTRY_MAIN;
 		pgcache_index_replace(store, part, &slot, b->entry, expiry, false);
@@ -310,16 +317,10 @@ link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 	}
 	else
 	{
-		/* The index may need room of its own, and a busy block stays put. */
-		if (!pgcache_index_reserve(store, part, item->key.hash))
-			return false;
-		entry = finish(store, part, b);
 		pgcache_index_insert(store, part, b->entry, item->key.hash, expiry);
 		pgcache_entry_account(store, part, entry, NULL);
 	}
 	store->policy->insert(store, part, b->entry, item->key.hash);
-	if (b->flags & PGCACHE_ENTRY_TTL)
-		pgcache_expiry_note(part, b->fields.expires);
 	PGCACHE_DEBUG_SPIN("put-after-link");
 	return true;
 }
@@ -509,9 +510,9 @@ pgcache_entry_set_expires(PgCacheStore *store, PgCachePartition *part,
 	begin_change(slot->first);
 	/* expires is the first of the optional fields */
 	memcpy(entry->key + entry->key_len, &expires, sizeof(expires));
-	slot->bucket->expiry[slot->slot] = pgcache_expiry_code(store, expires, now);
+	slot->bucket->expiry[slot->slot] =
+		pgcache_expiry_enter(store, part, expires, now);
 	end_change(slot->first);
-	pgcache_expiry_note(part, expires);
 }
 
 /*
@@ -555,7 +556,7 @@ change_fields(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key
 		   entry->key + key->len + fields->size, rest);
 	pgcache_heap_settle(store, to, BLOCK_ENTRY);
 
-	expiry = pgcache_expiry_code(store, fields->expires, store->now());
+	expiry = pgcache_expiry_enter(store, part, fields->expires, store->now());
 	pgcache_entry_replace_block(store, part, &slot, to, expiry);
 	for (next = fields->chain; next != 0;)
 	{
@@ -568,7 +569,6 @@ change_fields(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key
 	}
 	part->nttl += ((flags & PGCACHE_ENTRY_TTL) != 0) -
 		((entry->flags & PGCACHE_ENTRY_TTL) != 0);
-	pgcache_expiry_note(part, fields->expires);
 	pgcache_heap_free(store, part, from);
 	return true;
 }
@@ -583,9 +583,8 @@ rewrite_fields(PgCacheStore *store, PgCachePartition *part,
 	begin_change(slot->first);
 	pgcache_entry_pack(entry->key + entry->key_len, entry->flags, fields);
 	slot->bucket->expiry[slot->slot] =
-		pgcache_expiry_code(store, fields->expires, store->now());
+		pgcache_expiry_enter(store, part, fields->expires, store->now());
 	end_change(slot->first);
-	pgcache_expiry_note(part, fields->expires);
 }
 
 bool
