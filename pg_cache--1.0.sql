@@ -380,9 +380,9 @@ RETURNS TABLE (
     memory_used bigint,
     memory_limit bigint,
     index_bytes bigint,
+    memory_dead bigint,
     server_entries bigint,
-    server_key_bytes bigint,
-    server_stored_bytes bigint)
+    server_overhead bigint)
 AS 'MODULE_PATHNAME', 'pgcache_sql_stats'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION cache_stats() IS
@@ -449,7 +449,8 @@ SELECT
     memory_used,
     memory_limit,
     index_bytes,
-    (memory_used - server_key_bytes - server_stored_bytes)::float8 /
+    memory_dead,
+    server_overhead::float8 /
         nullif(server_entries, 0::bigint)::float8 AS overhead_per_entry
 FROM cache_stats();
 COMMENT ON VIEW cache_stats IS

@@ -107,9 +107,10 @@ pgcache_sql_stats(PG_FUNCTION_ARGS)
 	values[i++] = Int64GetDatum(memory.used);
 	values[i++] = Int64GetDatum((int64) pgcache_memory_limit_bytes());
 	values[i++] = Int64GetDatum(memory.index);
+	values[i++] = Int64GetDatum(Max(memory.used - memory.index - memory.live, 0));
 	values[i++] = Int64GetDatum(memory.entries);
-	values[i++] = Int64GetDatum(memory.key_bytes);
-	values[i++] = Int64GetDatum(memory.stored_bytes);
+	values[i++] = Int64GetDatum(memory.live + memory.buckets -
+								memory.key_bytes - memory.stored_bytes);
 	Assert(i == lengthof(values));
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return (Datum) 0;

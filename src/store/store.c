@@ -267,7 +267,9 @@ pgcache_store_memory(PgCacheStore *store, PgCacheMemory *memory)
 
 		memory->index += (int64) part->nindex_regions * store->region_bytes;
 		memory->used += part->heap.used << store->shift;
-		memory->entries += part->nentries;
+		memory->blocks += part->nentries;
+		memory->buckets += (int64) BUCKET_BYTES *
+			(TABLE_BUCKETS(pg_atomic_read_u64(&part->table)) + part->overflow_used);
 	}
 	memory->used += memory->index;
 	memory->free = memory->size - memory->used;
@@ -276,6 +278,8 @@ pgcache_store_memory(PgCacheStore *store, PgCacheMemory *memory)
 		PgCacheUsage usage;
 
 		pgcache_store_usage(store, i, &usage);
+		memory->live += usage.memory;
+		memory->entries += usage.entries;
 		memory->key_bytes += usage.key_bytes;
 		memory->stored_bytes += usage.stored_bytes;
 	}

@@ -279,10 +279,13 @@ extern void pgcache_store_forget_space(PgCacheStore *store, uint16 space);
 typedef struct PgCacheMemory
 {
 	int64		size;			/* of pg_cache.memory, in whole regions */
-	int64		used;			/* blocks in use, and the index */
-	int64		index;			/* of these, the index */
+	int64		used;			/* blocks in use, and the index's regions */
+	int64		index;			/* of these, the index's regions */
 	int64		free;			/* regions in the pool and holes in the heaps */
-	int64		entries;
+	int64		live;			/* blocks of live entries */
+	int64		buckets;		/* the index's buckets in use */
+	int64		blocks;			/* entries, with those not yet known to be dead */
+	int64		entries;		/* live ones, with their */
 	int64		key_bytes;
 	int64		stored_bytes;
 } PgCacheMemory;
