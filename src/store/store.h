@@ -284,7 +284,8 @@ typedef struct PgCacheMemory
 	int64		free;			/* regions in the pool and holes in the heaps */
 	int64		live;			/* blocks of live entries */
 	int64		buckets;		/* the index's buckets in use */
-	int64		blocks;			/* entries, with those not yet known to be dead */
+	int64		blocks;			/* entries, with those not yet known to be
+								 * dead */
 	int64		entries;		/* live ones, with their */
 	int64		key_bytes;
 	int64		stored_bytes;
