@@ -250,11 +250,24 @@ choose_class(PgCacheStore *store, PgCachePartition *part, bool heed_shields)
 	return chosen;
 }
 
+/* Notices what was cleared, in whatever namespace. */
+static void
+heed_clears(PgCacheStore *store, PgCachePartition *part)
+{
+	uint64		clears = pg_atomic_read_u64(&store->shared->clears);
+
+	if (likely(part->clears == clears))
+		return;
+	pgcache_usage_refresh_all(store, part);
+	part->clears = clears;
+}
+
 bool
 pgcache_make_room(PgCacheStore *store, PgCachePartition *part)
 {
 	PgCacheClass *class;
 
+	heed_clears(store, part);
 	if (part->nttl > 0 && pgcache_expiry_sweep(store, part, store->now(), EXPIRY_BATCH, EXPIRY_LOOKS) > 0)
 		return true;
 	if (part->ndead > 0 && pgcache_dead_sweep(store, part, DEAD_LOOKS) > 0)

@@ -322,6 +322,7 @@ typedef struct PgCachePartition
 	/* The lock's holder only. */
 	uint64		version;		/* last given to an entry */
 	int64		ndead;			/* entries of cleared namespaces */
+	uint64		clears;			/* those that ndead is as of, at least */
 	int64		nttl;			/* entries with a TTL */
 	TimestampTz next_expiry;	/* none of them expires before */
 	uint32		expiry_hand;	/* bucket at which expired ones are sought
@@ -373,6 +374,7 @@ typedef struct PgCacheSharedStore
 	uint64		seed[2];
 	TimestampTz epoch;			/* when it was made, whole seconds */
 	pg_atomic_uint64 seq;		/* publish number */
+	pg_atomic_uint64 clears;	/* of namespaces, ever */
 	PgCachePool pool;
 } PgCacheSharedStore;
 

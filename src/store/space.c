@@ -38,6 +38,7 @@ pgcache_store_clear(PgCacheStore *store, uint16 number)
 	while (old < seq &&
 		   !pg_atomic_compare_exchange_u64(&space->clear_seq, &old, seq))
 		;						/* old was read anew */
+	pg_atomic_fetch_add_u64(&store->shared->clears, 1);
 }
 
 /* How the stamps of a namespace's entries are dealt out when it gets quotas. */

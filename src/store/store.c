@@ -162,6 +162,7 @@ pgcache_store_create(void *memory, LWLockPadded *locks,
 	store.shared->epoch = config->now();
 	store.shared->epoch -= store.shared->epoch % USECS_PER_SEC;
 	pg_atomic_init_u64(&store.shared->seq, 1);
+	pg_atomic_init_u64(&store.shared->clears, 0);
 	store.shared->pool.free = NO_REGION;
 	pg_atomic_init_u32(&store.shared->pool.in_use, 0);
 

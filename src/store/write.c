@@ -71,6 +71,7 @@ begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
 	uint32		fair = pgcache_pool_limit(store) >> store->part_bits;
 	uint32		needed = ((Size) item->len + item->len / 64) >>
 	(store->region_shift + store->shift);
+	int64		owed;
 
 	memset(b, 0, sizeof(*b));
 	b->item = item;
@@ -93,9 +94,19 @@ begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
 	b->last_steals = MAX_LAST_STEALS + 2 * needed;
 
 	/* After the limit was lowered the pool owes some before it gives any. */
+	owed = Max((int64) pg_atomic_read_u32(&store->shared->pool.in_use) -
+			   pgcache_pool_limit(store), 0);
 	if (b->large)
-		b->steals += Max((int64) pg_atomic_read_u32(&store->shared->pool.in_use) -
-						 pgcache_pool_limit(store), 0);
+		b->steals += owed;
+	b->last_steals += owed;
+}
+
+/* All that is here is busy; others have what can be evicted. */
+static BuildResult
+try_last_steal(Build *b)
+{
+	b->large = true;
+	return b->last_steals-- > 0 ? BUILD_STEAL : BUILD_FAIL;
 }
 
 /*
@@ -119,9 +130,7 @@ find_block(PgCacheStore *store, PgCachePartition *part, Build *b,
 		if (pgcache_make_room(store, part))
 			continue;
 
-		/* All that is here is busy; others have what can be evicted. */
-		b->large = true;
-		return b->last_steals-- > 0 ? BUILD_STEAL : BUILD_FAIL;
+		return try_last_steal(b);
 	}
 }
 
@@ -438,8 +447,14 @@ pgcache_store_put(PgCacheStore *store, const PgCacheItem *item,
 		if (result != PGCACHE_STORED)
 			break;
 		built = build(store, part, &b);
-		if (built == BUILD_FAIL ||
-			(built == BUILD_DONE && !link_entry(store, part, &b)))
+
+		/*
+		 * The index may find no room: regions are busy, or the pool owes
+		 * some.
+		 */
+		if (built == BUILD_DONE && !link_entry(store, part, &b))
+			built = try_last_steal(&b);
+		if (built == BUILD_FAIL)
 			result = PGCACHE_DROPPED;
 		if (built == BUILD_FAIL || built == BUILD_DONE)
 			break;
