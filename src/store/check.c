@@ -38,6 +38,13 @@ typedef struct Check
 	PgCachePartitionUsage sum;
 } Check;
 
+/* Who has how many regions. */
+typedef struct RegionCounts
+{
+	uint32		in_use;
+	uint32		of[MAX_PARTITIONS];
+} RegionCounts;
+
 static void fault(Check *c, const char *format,...) pg_attribute_printf(2, 3);
 
 static void
@@ -246,6 +253,42 @@ check_entry(Check *c, PgCacheBucket *first, PgCacheBucket *bucket, int i)
 		pgcache_usage_account(store, &c->sum, entry, 1);
 }
 
+/* The regions of the index: segments, and those of overflow buckets. */
+static void
+check_index_regions(Check *c)
+{
+	PgCacheStore *store = c->store;
+	uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&c->part->table));
+	uint32		per_segment = 1U << store->seg_shift;
+	uint32		nsegments = (nbuckets + per_segment - 1) / per_segment;
+	uint32		noverflow = 0;
+
+	for (uint32 n = 0; n < nsegments; n++)
+	{
+		PgCacheOffset segment = *segment_at(store, c->part, n);
+		PgCacheRegion *region = &store->regions[region_of(store, segment)];
+
+		if (region->kind != REGION_INDEX || region->owner != c->part->number)
+			fault(c, "segment %u lies in a region of kind %d and owner %d",
+				  n, region->kind, region->owner);
+	}
+	for (uint32 number = c->part->overflow_regions; number != NO_REGION;
+		 number = store->regions[number].next)
+	{
+		PgCacheRegion *region = &store->regions[number];
+
+		if (region->kind != REGION_OVERFLOW || region->owner != c->part->number ||
+			++noverflow > store->nregions)
+		{
+			fault(c, "the list of regions of overflow buckets is broken at %u", number);
+			return;
+		}
+	}
+	if (nsegments + noverflow != c->part->nindex_regions)
+		fault(c, "the index has %u segments and %u regions of overflow buckets, not %u in all",
+			  nsegments, noverflow, c->part->nindex_regions);
+}
+
 static void
 check_index(Check *c)
 {
@@ -362,13 +405,57 @@ check_accounts(Check *c)
 			  (long long) c->ttl, (long long) c->part->nttl);
 }
 
+/* ---- pool ------------------------------------------------------------------------ */
+
+static uint32
+count_regions(const PgCachePartition *part)
+{
+	const volatile PgCachePartition *p = part;	/* perhaps without its lock */
+
+	return p->nheap_regions + p->nindex_regions;
+}
+
+static void
+read_counts(PgCacheStore *store, RegionCounts *counts)
+{
+	memset(counts, 0, sizeof(*counts));
+	counts->in_use = pg_atomic_read_u32(&store->shared->pool.in_use);
+	pg_read_barrier();
+	for (int i = 0; i < store->nparts; i++)
+		counts->of[i] = count_regions(&store->parts[i]);
+	pg_read_barrier();
+}
+
+/*
+ * Whether the pool has as many regions in use as all partitions have together.
+ * No lock keeps all of them still at once, so this says something only if each
+ * had as many before they were walked, then, and after.
+ */
+static bool
+pool_is_sound(PgCacheStore *store, const RegionCounts *before, const RegionCounts *walked)
+{
+	RegionCounts after;
+	uint32		sum = 0;
+
+	read_counts(store, &after);
+	if (memcmp(before, &after, sizeof(after)) != 0 ||
+		memcmp(before->of, walked->of, sizeof(after.of)) != 0)
+		return true;
+	for (int i = 0; i < store->nparts; i++)
+		sum += after.of[i];
+	return sum == after.in_use;
+}
+
 int
 pgcache_store_check(PgCacheStore *store,
 					void (*report) (void *arg, const char *fault), void *arg)
 {
 	static Check c;				/* too large for a stack */
+	RegionCounts before;
+	RegionCounts walked = {0};
 	int			nfaults = 0;
 
+	read_counts(store, &before);
 	for (int i = 0; i < store->nparts; i++)
 	{
 		memset(&c, 0, sizeof(c));
@@ -377,12 +464,19 @@ pgcache_store_check(PgCacheStore *store,
 		LWLockAcquire(lock_of(store, c.part), LW_SHARED);
 		check_heap(&c);
 		check_index(&c);
+		check_index_regions(&c);
 		check_queues(&c);
 		check_accounts(&c);
+		walked.of[i] = count_regions(c.part);
 		LWLockRelease(lock_of(store, c.part));
 		for (int f = 0; f < Min(c.nfaults, MAX_FAULTS); f++)
 			report(arg, c.faults[f]);
 		nfaults += c.nfaults;
+	}
+	if (!pool_is_sound(store, &before, &walked))
+	{
+		report(arg, "the partitions' regions are not those that the pool has in use");
+		nfaults++;
 	}
 	return nfaults;
 }

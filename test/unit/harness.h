@@ -76,26 +76,46 @@ typedef struct TestStore
 	PgCacheStore *store;
 } TestStore;
 
+static inline PgCacheStoreConfig
+make_config(Size bytes, int partitions, int eviction)
+{
+	PgCacheStoreConfig config = {
+		.memory = bytes,
+		.partitions = partitions,
+		.eviction = eviction,
+		.max_spaces = 8,
+		.seed = {UINT64CONST(0x9e3779b97f4a7c15), UINT64CONST(0xd1b54a32d192ed03)},
+		.now = test_clock
+	};
+
+	return config;
+}
+
+/* Formats a store's memory anew; what was there before must not matter. */
+static inline void
+format_store(TestStore *t)
+{
+	memset(t->memory, 0xA5, pgcache_store_size(&t->config));
+	memset(t->locks, 0, pgcache_store_nlocks(&t->config) * sizeof(LWLockPadded));
+	pgcache_store_create(t->memory, t->locks, &t->config);
+}
+
+static inline TestStore
+make_store_of(PgCacheStoreConfig config)
+{
+	TestStore	t = {.config = config};
+
+	t.memory = malloc(pgcache_store_size(&t.config));
+	t.locks = malloc(pgcache_store_nlocks(&t.config) * sizeof(LWLockPadded));
+	format_store(&t);
+	t.store = pgcache_store_attach(t.memory, t.locks, &t.config);
+	return t;
+}
+
 static inline TestStore
 make_store(Size bytes, int partitions, int eviction)
 {
-	TestStore	t;
-
-	memset(&t, 0, sizeof(t));
-	t.config.memory = bytes;
-	t.config.partitions = partitions;
-	t.config.eviction = eviction;
-	t.config.max_spaces = 8;
-	t.config.seed[0] = UINT64CONST(0x9e3779b97f4a7c15);
-	t.config.seed[1] = UINT64CONST(0xd1b54a32d192ed03);
-	t.config.now = test_clock;
-	t.memory = malloc(pgcache_store_size(&t.config));
-	/* What was there before must not matter. */
-	memset(t.memory, 0xA5, pgcache_store_size(&t.config));
-	t.locks = calloc(pgcache_store_nlocks(&t.config), sizeof(LWLockPadded));
-	pgcache_store_create(t.memory, t.locks, &t.config);
-	t.store = pgcache_store_attach(t.memory, t.locks, &t.config);
-	return t;
+	return make_store_of(make_config(bytes, partitions, eviction));
 }
 
 static inline void
@@ -134,6 +154,120 @@ make_item(TestStore *t, uint16 space, const char *key, int key_len,
 	item.expires = DT_NOEND;
 	item.seq = pgcache_store_seq(t->store);
 	return item;
+}
+
+/* "PREFIX N", good until the thread's next call but seven. */
+static inline const char *
+name(const char *prefix, int n)
+{
+	static __thread char names[8][64];
+	static __thread int next;
+	char	   *result = names[next++ % 8];
+
+	snprintf(result, sizeof(names[0]), "%s %d", prefix, n);
+	return result;
+}
+
+/* An item of len bytes, all zero, whose key is a string. */
+static inline PgCacheItem
+item_of(TestStore *t, uint16 space, const char *key, uint32 len)
+{
+	static char zeros[32 * 1024 * 1024];
+
+	Assert(len <= sizeof(zeros));
+	return make_item(t, space, key, strlen(key), zeros, len);
+}
+
+static inline PgCachePutResult
+put_item(TestStore *t, const PgCacheItem *item)
+{
+	return pgcache_store_put(t->store, item, PGCACHE_PUT_SET, 0);
+}
+
+static inline PgCachePutResult
+put_len(TestStore *t, uint16 space, const char *key, uint32 len)
+{
+	PgCacheItem item = item_of(t, space, key, len);
+
+	return put_item(t, &item);
+}
+
+static inline PgCachePutResult
+put_priority(TestStore *t, uint16 space, const char *key, uint32 len, int32 priority)
+{
+	PgCacheItem item = item_of(t, space, key, len);
+
+	if (priority != 0)
+		item.flags |= PGCACHE_ENTRY_PRIORITY;
+	item.priority = priority;
+	return put_item(t, &item);
+}
+
+/* Stores an entry that expires after so many seconds. */
+static inline PgCachePutResult
+put_ttl(TestStore *t, uint16 space, const char *key, uint32 len, int64 seconds)
+{
+	PgCacheItem item = item_of(t, space, key, len);
+
+	item.flags |= PGCACHE_ENTRY_TTL;
+	item.expires = test_now + seconds * USECS_PER_SEC;
+	return put_item(t, &item);
+}
+
+/* Whether a key has an entry; it counts as used if hit says so. */
+static inline bool
+look_up(TestStore *t, uint16 space, const char *key, bool hit)
+{
+	PgCacheKey	k;
+	PgCacheRef	ref;
+
+	pgcache_store_key(t->store, &k, space, key, strlen(key));
+	if (!pgcache_store_find(t->store, &k, &ref))
+		return false;
+	if (hit)
+		pgcache_store_hit(t->store, &ref, test_now);
+	return true;
+}
+
+static inline bool
+holds(TestStore *t, uint16 space, const char *key)
+{
+	return look_up(t, space, key, false);
+}
+
+static inline bool
+delete_key(TestStore *t, uint16 space, const char *key)
+{
+	PgCacheKey	k;
+
+	pgcache_store_key(t->store, &k, space, key, strlen(key));
+	return pgcache_store_delete(t->store, &k);
+}
+
+static inline PgCacheUsage
+usage(TestStore *t, uint16 space)
+{
+	PgCacheUsage u;
+
+	pgcache_store_usage(t->store, space, &u);
+	return u;
+}
+
+/* Buckets of a store's first partition. */
+static inline uint32
+count_buckets(TestStore *t)
+{
+	return TABLE_BUCKETS(pg_atomic_read_u64(&t->store->parts[0].table));
+}
+
+static inline int64
+sweep_all(TestStore *t)
+{
+	int64		removed = 0;
+
+	for (int i = 0; i < t->store->nparts; i++)
+		removed += pgcache_store_sweep(t->store, i);
+	return removed;
 }
 
 /*
