@@ -54,7 +54,7 @@ code_for(const PgCacheStore *store, TimestampTz expires, int64 second)
 {
 	int64		then = store_second(store, expires);
 
-	return then - second > EXPIRY_HORIZON ? EXPIRY_FAR : code_of(then);
+	return then - second > EXPIRY_HORIZON ? EXPIRY_FAR : code_of(Max(then, second));
 }
 
 /* Whether an interval has passed since a second; always if the clock went back. */
@@ -160,6 +160,8 @@ end_round(PgCachePartition *part)
 {
 	part->expiry_hand = 0;
 	part->next_expiry = part->round_next;
+	if (part->round_next == DT_NOBEGIN)
+		return;					/* it may have missed some */
 	part->swept = part->round_second;
 	if (part->round_at_far || part->round_at_all)
 		part->far_checked = part->round_second;
@@ -211,9 +213,9 @@ pgcache_expiry_enter(const PgCacheStore *store, PgCachePartition *part,
 }
 
 void
-pgcache_expiry_restart(PgCachePartition *part)
+pgcache_expiry_unsure(PgCachePartition *part)
 {
-	part->expiry_hand = 0;
+	part->round_next = DT_NOBEGIN;
 }
 
 /* Removes the first dead entry of a chain; false if there is none. */
@@ -271,6 +273,7 @@ pgcache_store_sweep(PgCacheStore *store, int partition)
 	TimestampTz now = store->now();
 	int64		removed = 0;
 	int64		n;
+	int			idle = 0;
 
 	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
 	pgcache_usage_refresh_all(store, part);
@@ -284,6 +287,8 @@ pgcache_store_sweep(PgCacheStore *store, int partition)
 		pgcache_index_adjust(store, part);
 		LWLockRelease(lock_of(store, part));
 		removed += n;
-	} while (n > 0);
+		/* The first time it may have ended a round that a writer had begun. */
+		idle = n > 0 ? 0 : idle + 1;
+	} while (idle < 2);
 	return removed;
 }

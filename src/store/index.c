@@ -463,6 +463,7 @@ split(PgCacheStore *store, PgCachePartition *part)
 	init_bucket(to);
 	if (!extend_chain(store, part, to, count_moving(store, from, bit)))
 	{
+		pg_atomic_write_u64(&to->use, 0);
 		if (new_segment)
 			drop_segment(store, part, n);
 		return false;
@@ -498,7 +499,8 @@ merge(PgCacheStore *store, PgCachePartition *part)
 		from->tag[i] = 0;
 	}
 	pg_atomic_write_u64(&from->use, 0);
-	pgcache_expiry_restart(part);
+	if (nfrom > 0)
+		pgcache_expiry_unsure(part);
 
 	/* If the segment goes, no reader may trust what it finds there. */
 	write_table(part, TABLE_VERSION(table) + (last_of_segment ? 1 : 0), n);

@@ -120,7 +120,8 @@ typedef struct PgCachePool
  * An entry: this header, the key, optional fields in the order of their flags,
  * the value or its first part.  Never changed once it is linked, but for
  * queue links, stamp, accessed, class and the MAIN flag, which readers take
- * for hints, and for expires, whose change moves the bucket's version.
+ * for hints, and for expires, slide, slide_cap and chain, whose change moves the
+ * bucket's version.
  */
 typedef struct PgCacheEntry
 {

@@ -187,8 +187,11 @@ look(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
 		bucket = at(store, next);
 	}
 	pg_read_barrier();
-	if (pg_atomic_read_u32(&first->version) != version ||
-		pg_atomic_read_u64(&part->table) != table)
+	if (pg_atomic_read_u64(&part->table) != table)
+		return LOOK_TORN;
+	/* In this order: writers change the chain, then the table. */
+	pg_read_barrier();
+	if (pg_atomic_read_u32(&first->version) != version)
 		return LOOK_TORN;
 	return LOOK_ABSENT;
 }

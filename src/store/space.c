@@ -115,12 +115,11 @@ pgcache_store_set_quota(PgCacheStore *store, uint16 number, int64 min_bytes,
 	Restamp		restamp;
 
 	space->min_bytes = min_bytes;
-	space->max_bytes = max_bytes;
-	space->max_entries = max_entries;
 	space->has_quota = has_quota;
 	pgcache_store_usage(store, number, &usage);
-	restamp.base = pg_atomic_read_u32(&space->clock);
 	restamp.span = usage.entries;
+	if (changed)
+		restamp.base = pg_atomic_fetch_add_u32(&space->clock, (uint32) usage.entries);
 	for (int i = 0; changed && i < store->nparts; i++)
 	{
 		PgCachePartition *part = &store->parts[i];
@@ -130,6 +129,10 @@ pgcache_store_set_quota(PgCacheStore *store, uint16 number, int64 min_bytes,
 		reclassify(store, part, number, &restamp);
 		LWLockRelease(lock_of(store, part));
 	}
+
+	/* Limits last: who enforces them must find the oldest in every partition. */
+	space->max_bytes = max_bytes;
+	space->max_entries = max_entries;
 	if (has_quota)
 		pgcache_enforce_quota(store, number);
 }

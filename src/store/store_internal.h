@@ -253,8 +253,11 @@ extern int64 pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
 extern uint16 pgcache_expiry_enter(const PgCacheStore *store, PgCachePartition *part,
 								   TimestampTz expires, TimestampTz now);
 
-/* Entries went to buckets that the round has passed: it begins anew. */
-extern void pgcache_expiry_restart(PgCachePartition *part);
+/*
+ * Entries went to buckets that the round may have passed: when it ends, nothing
+ * is known of what comes next.
+ */
+extern void pgcache_expiry_unsure(PgCachePartition *part);
 
 /* Removes dead entries, at most looking at so many buckets.  How many. */
 extern int64 pgcache_dead_sweep(PgCacheStore *store, PgCachePartition *part,

@@ -26,6 +26,9 @@
 /* Regions that one put moves at the most for balance's sake. */
 #define MAX_STEALS		2
 
+/* Bytes that an entry may weigh more than its parts, by rounding and chaining. */
+#define QUOTA_SLACK		64
+
 /* And when its own partition has nothing but values under construction. */
 #define MAX_LAST_STEALS	32
 
@@ -399,16 +402,17 @@ remove_key(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
 
 /* PGCACHE_STORED if nothing speaks against storing the item. */
 static PgCachePutResult
-admit(PgCacheStore *store, PgCachePartition *part, const PgCacheItem *item)
+admit(PgCacheStore *store, PgCachePartition *part, const Build *b)
 {
+	const PgCacheItem *item = b->item;
 	PgCacheStoreSpace *space = &store->spaces[item->key.space];
 
 	if (item->seq < pgcache_usage_refresh(store, part, item->key.space)->clear_seq)
 		return PGCACHE_STALE;
-	if (space->has_quota && space->max_bytes > 0 &&
-		(int64) ENTRY_HEADER_BYTES + item->key.len + item->len > space->max_bytes)
-		return PGCACHE_DROPPED;
 	/* What never fits must not flush everything else first. */
+	if (space->has_quota && space->max_bytes > 0 &&
+		(int64) b->head_len + item->len + QUOTA_SLACK > space->max_bytes)
+		return PGCACHE_DROPPED;
 	if (item->len > (Size) pgcache_pool_limit(store) * store->region_bytes)
 		return PGCACHE_DROPPED;
 	return PGCACHE_STORED;
@@ -443,7 +447,7 @@ pgcache_store_put(PgCacheStore *store, const PgCacheItem *item,
 		result = PGCACHE_NOT_STORED;
 		if (!condition_holds(store, part, &item->key, mode, version))
 			break;
-		result = admit(store, part, item);
+		result = admit(store, part, &b);
 		if (result != PGCACHE_STORED)
 			break;
 		built = build(store, part, &b);
