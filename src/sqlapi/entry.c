@@ -128,7 +128,7 @@ scan_partition(int partition, Size *used)
 	{
 		char	   *buf = MemoryContextAllocHuge(CurrentMemoryContext, size);
 
-		*used = pgcache_store_scan(pgcache_store, partition, -1, buf, size);
+		*used = pgcache_store_scan(pgcache_store, partition, buf, size);
 		if (*used <= size)
 			return buf;
 		size = *used + *used / 8;

@@ -38,8 +38,7 @@ copy_record(PgCacheStore *store, const PgCacheEntry *entry, uint8 hits,
 }
 
 Size
-pgcache_store_scan(PgCacheStore *store, int partition, int space,
-				   char *buf, Size size)
+pgcache_store_scan(PgCacheStore *store, int partition, char *buf, Size size)
 {
 	PgCachePartition *part = &store->parts[partition];
 	TimestampTz now = store->now();
@@ -59,8 +58,7 @@ pgcache_store_scan(PgCacheStore *store, int partition, int space,
 				PgCacheEntry *entry = at(store, bucket->location[i]);
 				EntryFields fields;
 
-				if ((space >= 0 && entry->space != space) ||
-					entry_is_dead(store, entry))
+				if (entry_is_dead(store, entry))
 					continue;
 				pgcache_entry_fields(entry, &fields);
 				if (fields.expires <= now)

@@ -261,19 +261,16 @@ void
 pgcache_store_memory(PgCacheStore *store, PgCacheMemory *memory)
 {
 	memset(memory, 0, sizeof(*memory));
-	memory->size = (int64) store->nregions * store->region_bytes;
 	for (int i = 0; i < store->nparts; i++)
 	{
 		PgCachePartition *part = &store->parts[i];
 
 		memory->index += (int64) part->nindex_regions * store->region_bytes;
 		memory->used += part->heap.used << store->shift;
-		memory->blocks += part->nentries;
 		memory->buckets += (int64) BUCKET_BYTES *
 			(TABLE_BUCKETS(pg_atomic_read_u64(&part->table)) + part->overflow_used);
 	}
 	memory->used += memory->index;
-	memory->free = memory->size - memory->used;
 	for (int i = 0; i < store->max_spaces; i++)
 	{
 		PgCacheUsage usage;

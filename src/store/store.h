@@ -278,14 +278,10 @@ extern void pgcache_store_forget_space(PgCacheStore *store, uint16 space);
 
 typedef struct PgCacheMemory
 {
-	int64		size;			/* of pg_cache.memory, in whole regions */
 	int64		used;			/* blocks in use, and the index's regions */
 	int64		index;			/* of these, the index's regions */
-	int64		free;			/* regions in the pool and holes in the heaps */
 	int64		live;			/* blocks of live entries */
 	int64		buckets;		/* the index's buckets in use */
-	int64		blocks;			/* entries, with those not yet known to be
-								 * dead */
 	int64		entries;		/* live ones, with their */
 	int64		key_bytes;
 	int64		stored_bytes;
@@ -302,11 +298,10 @@ extern void pgcache_store_memory(PgCacheStore *store, PgCacheMemory *memory);
 extern int64 pgcache_store_sweep(PgCacheStore *store, int partition);
 
 /*
- * Copies the descriptions and keys of all live entries of a partition, those
- * of one namespace or (space < 0) all, into buf: for each a PgCacheScanned,
- * then its key, then its tags, the whole rounded up to 8 bytes.  Returns the
- * bytes needed; if that is more than size, buf is not complete and the caller
- * tries again with a larger one.
+ * Copies the descriptions and keys of all live entries of a partition into buf:
+ * for each a PgCacheScanned, then its key, then its tags, the whole rounded up
+ * to 8 bytes.  Returns the bytes needed; if that is more than size, buf is not
+ * complete and the caller tries again with a larger one.
  */
 typedef struct PgCacheScanned
 {
@@ -314,7 +309,7 @@ typedef struct PgCacheScanned
 	uint32		size;			/* of the whole record */
 } PgCacheScanned;
 
-extern Size pgcache_store_scan(PgCacheStore *store, int partition, int space,
+extern Size pgcache_store_scan(PgCacheStore *store, int partition,
 							   char *buf, Size size);
 
 /*

@@ -43,6 +43,7 @@ typedef struct Build
 	PgCacheOffset last;			/* the last extent, or 0 */
 	uint32		placed;			/* bytes of the value that have their place */
 	uint32		max_regions;	/* as many may be had from other partitions */
+	uint32		limit;			/* regions that may be in use, in all */
 	bool		large;			/* more than a region */
 	int			steals;			/* that may still be tried */
 	int			last_steals;	/* likewise, when nothing here can go */
@@ -71,13 +72,15 @@ head_len_of(const PgCacheItem *item, uint32 flags, EntryFields *fields)
 static void
 begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
 {
-	uint32		fair = pgcache_pool_limit(store) >> store->part_bits;
+	uint32		limit = pgcache_pool_limit(store);
+	uint32		fair = limit >> store->part_bits;
 	uint32		needed = ((Size) item->len + item->len / 64) >>
 	(store->region_shift + store->shift);
 	int64		owed;
 
 	memset(b, 0, sizeof(*b));
 	b->item = item;
+	b->limit = limit;
 	b->flags = item->flags;
 	b->fields.expires = item->expires;
 	b->fields.slide = item->slide;
@@ -97,8 +100,7 @@ begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
 	b->last_steals = MAX_LAST_STEALS + 2 * needed;
 
 	/* After the limit was lowered the pool owes some before it gives any. */
-	owed = Max((int64) pg_atomic_read_u32(&store->shared->pool.in_use) -
-			   pgcache_pool_limit(store), 0);
+	owed = Max((int64) pg_atomic_read_u32(&store->shared->pool.in_use) - limit, 0);
 	if (b->large)
 		b->steals += owed;
 	b->last_steals += owed;
@@ -413,7 +415,7 @@ admit(PgCacheStore *store, PgCachePartition *part, const Build *b)
 	if (space->has_quota && space->max_bytes > 0 &&
 		(int64) b->head_len + item->len + QUOTA_SLACK > space->max_bytes)
 		return PGCACHE_DROPPED;
-	if (item->len > (Size) pgcache_pool_limit(store) * store->region_bytes)
+	if (item->len > (Size) b->limit * store->region_bytes)
 		return PGCACHE_DROPPED;
 	return PGCACHE_STORED;
 }
