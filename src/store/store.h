@@ -41,6 +41,14 @@ typedef struct PgCacheStoreConfig
 	int			partitions;		/* a power of two, or 0: chosen by memory */
 	uint64		seed[2];		/* of the hash */
 	TimestampTz (*now) (void);	/* the clock, read for entries with a TTL only */
+
+	/*
+	 * Whether an entry with DEPS will never be served again; NULL: nobody
+	 * knows.  Called under a partition's lock: must not allocate, raise errors
+	 * or take locks.
+	 */
+	bool		(*is_dead) (uint64 seq, const uint32 *deps, int nstamps,
+							int ntables);
 } PgCacheStoreConfig;
 
 /*
@@ -96,6 +104,20 @@ extern void pgcache_store_key(const PgCacheStore *store, PgCacheKey *key,
 										 * expires) */
 #define PGCACHE_ENTRY_PRIORITY	0x0040	/* has a priority other than 0 */
 #define PGCACHE_ENTRY_TAGS		0x0080	/* has tags */
+#define PGCACHE_ENTRY_DEPS		0x0400	/* has deps: numbers of stamps, and
+										 * tables */
+#define PGCACHE_ENTRY_WRITER	0x0800	/* has a writer */
+#define PGCACHE_ENTRY_ASOF		0x1000	/* which is not a transaction but an
+										 * asof */
+#define PGCACHE_ENTRY_COMMITTED 0x2000	/* hint: the writer has committed */
+#define PGCACHE_ENTRY_SETTLED	0x4000	/* hint: every snapshot sees the writer */
+
+/* Flags that are set on an entry that is linked. */
+#define PGCACHE_ENTRY_HINTS		(PGCACHE_ENTRY_COMMITTED | PGCACHE_ENTRY_SETTLED)
+
+/* Numbers of stamps and tables that an entry depends on. */
+#define PGCACHE_MAX_TABLES		16
+#define PGCACHE_MAX_DEPS		(PGCACHE_MAX_TAGS + PGCACHE_MAX_TABLES)
 
 /* An entry's description, in memory of the caller's own. */
 typedef struct PgCacheMeta
@@ -118,6 +140,9 @@ typedef struct PgCacheMeta
 	uint16		space;
 	uint16		tags_len;
 	uint8		ntags;
+	uint8		nstamps;		/* deps: first so many stamps, */
+	uint8		ntables;		/* then so many tables; DEPS only */
+	uint64		writer;			/* 0 without WRITER */
 } PgCacheMeta;
 
 /* A found entry: its description, and where it was for pgcache_store_copy. */
@@ -139,6 +164,7 @@ typedef struct PgCacheRef
 	uint32		chain;			/* where it goes on */
 	uint8		class;
 	TimestampTz now;			/* if the clock was read */
+	uint32		deps[PGCACHE_MAX_DEPS]; /* meta says how many are set */
 } PgCacheRef;
 
 /*
@@ -180,6 +206,21 @@ extern void pgcache_store_prefetch_entry(PgCacheStore *store, const PgCacheKey *
 
 /* ---- writing --------------------------------------------------------------- */
 
+/* What the item's owner says when the item is about to be linked. */
+typedef enum PgCacheAdmission
+{
+	PGCACHE_ADMIT,
+	PGCACHE_REFUSE,				/* PGCACHE_STALE; what it would replace goes */
+	PGCACHE_YIELD,				/* PGCACHE_STALE; what is there stays */
+	PGCACHE_POSTPONE			/* PGCACHE_NOT_STORED; nothing changes */
+} PgCacheAdmission;
+
+/*
+ * Asks it, under the partition's lock: must not allocate, raise errors, or take
+ * locks.  present describes the live entry of the key, NULL if there is none.
+ */
+typedef PgCacheAdmission (*PgCacheAdmit) (void *arg, const PgCacheMeta *present);
+
 /* What is to be stored; everything prepared by the caller. */
 typedef struct PgCacheItem
 {
@@ -199,7 +240,15 @@ typedef struct PgCacheItem
 	int64		slide;
 	TimestampTz slide_cap;
 	uint64		seq;			/* pgcache_store_seq() before the data were
-								 * read */
+								 * read, or were found to be still good */
+	uint64		writer;			/* WRITER only */
+	const uint32 *deps;			/* DEPS only: nstamps, then ntables numbers */
+	uint8		nstamps;
+	uint8		ntables;
+	PgCacheAdmit admit;			/* NULL: always admitted */
+	void	   *admit_arg;
+	uint64	   *stored_version; /* unless NULL, set to the new entry's version
+								 * if it was stored */
 } PgCacheItem;
 
 typedef enum PgCachePutMode
@@ -215,7 +264,8 @@ typedef enum PgCachePutResult
 	PGCACHE_STORED,
 	PGCACHE_NOT_STORED,			/* the mode's condition did not hold */
 	PGCACHE_DROPPED,			/* no room; what it would replace is gone */
-	PGCACHE_STALE				/* cleared since the value was read; likewise */
+	PGCACHE_STALE				/* cleared since the value was read, or not
+								 * admitted; likewise but for YIELD */
 } PgCachePutResult;
 
 /*
@@ -241,13 +291,32 @@ extern bool pgcache_store_touch(PgCacheStore *store, const PgCacheKey *key,
 								uint64 version, TimestampTz expires,
 								int64 slide, TimestampTz slide_cap);
 
+/*
+ * Sets hints (PGCACHE_ENTRY_HINTS) on the entry of key if it is of that version;
+ * not if its lock is busy and wait is false.
+ */
+extern void pgcache_store_hint(PgCacheStore *store, const PgCacheKey *key,
+							   uint64 version, uint16 hints, bool wait);
+
 /* ---- namespaces ------------------------------------------------------------ */
 
 /* The present publish number; an item's data must be read after it. */
 extern uint64 pgcache_store_seq(PgCacheStore *store);
 
+/* Takes a publish number, the one before the new present one; a full barrier. */
+extern uint64 pgcache_store_publish(PgCacheStore *store);
+
 /* All entries of the namespace are dead from now on; takes no partition's lock. */
 extern void pgcache_store_clear(PgCacheStore *store, uint16 space);
+
+/* The same for those whose seq is not higher than a publish number. */
+extern void pgcache_store_clear_to(PgCacheStore *store, uint16 space, uint64 number);
+
+/*
+ * Entries may have died otherwise (see config.is_dead): partitions look for them
+ * before they next evict what is live.
+ */
+extern void pgcache_store_note_dead(PgCacheStore *store);
 
 /*
  * Sets the namespace's quotas (bytes of memory, entries; 0: none).  Takes each
@@ -307,6 +376,7 @@ typedef struct PgCacheScanned
 {
 	PgCacheMeta meta;
 	uint32		size;			/* of the whole record */
+	uint32		deps[PGCACHE_MAX_DEPS];
 } PgCacheScanned;
 
 extern Size pgcache_store_scan(PgCacheStore *store, int partition,

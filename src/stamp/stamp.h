@@ -1,0 +1,106 @@
+/*-------------------------------------------------------------------------
+ *
+ * stamp.h
+ *	  Stamps: which transactions changed what, in shared memory.
+ *
+ * Every object that entries depend on (key, tag, relation, namespace, database)
+ * has a stamp, found by its hash or, for namespaces, by its slot.  A stamp is a
+ * ring of the last transactions that changed the object, on two cache lines.
+ * Two objects may share a stamp: that only makes for misses.
+ *
+ * Locking: a writer marks the stamp busy by an atomic change of its version, for
+ * some dozens of instructions, in which nothing can be interrupted; readers copy
+ * and compare versions, and write nothing.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PGCACHE_STAMP_STAMP_H
+#define PGCACHE_STAMP_STAMP_H
+
+#include "port/atomics.h"
+#include "utils/snapshot.h"
+
+#include "stamp/rules.h"
+
+/* The place of a stamp in the table. */
+typedef uint32 PgCacheStamp;
+
+extern PgCacheStamp pgcache_stamp_of_space(uint16 slot);
+extern PgCacheStamp pgcache_stamp_of_database(Oid database);
+extern PgCacheStamp pgcache_stamp_of_key(uint64 hash);
+extern PgCacheStamp pgcache_stamp_of_tag(uint16 slot, const char *tag, int len);
+extern PgCacheStamp pgcache_stamp_of_relation(Oid database, Oid relation);
+
+/*
+ * The present publish number.  It is the store's (pgcache_store_seq): a number
+ * read before a stamp is read covers all publishes below it.
+ */
+extern uint64 pgcache_stamp_now(void);
+
+/*
+ * Publishes a change by writer, of one of the kinds in rules.h (IMMEDIATE: writer
+ * is ignored), and returns its number.  Full barrier.  Never fails.
+ */
+extern uint64 pgcache_stamp_publish(PgCacheStamp stamp, uint64 writer, int kind);
+
+/* Notes a put without xid in a key's stamp. */
+extern void pgcache_stamp_note_asof(PgCacheStamp stamp, uint64 asof);
+
+/* Copies a stamp. */
+extern void pgcache_stamp_read(PgCacheStamp stamp, PgCacheRing *ring);
+
+/* The number of the stamp's last publish, without a copy; for the hot path. */
+extern pg_atomic_uint64 *pgcache_stamp_last(PgCacheStamp stamp);
+
+/* Whether nothing was published in the stamp from number seq on. */
+static inline bool
+pgcache_stamp_unchanged(PgCacheStamp stamp, uint64 seq)
+{
+	return pg_atomic_read_u64(pgcache_stamp_last(stamp)) < seq;
+}
+
+/* ---- DDL ------------------------------------------------------------------- */
+
+/*
+ * A strict publisher calls begin before it publishes, and end after it has sent
+ * its invalidation messages or was rolled back.
+ */
+extern void pgcache_ddl_begin(PgCacheStamp stamp);
+extern void pgcache_ddl_end(PgCacheStamp stamp);
+
+/* The epoch: how many ends there were. */
+extern uint32 pgcache_ddl_epoch(void);
+
+/* ---- what is known of transactions ------------------------------------------ */
+
+/*
+ * All transactions below this number are known to have finished; a lower bound,
+ * advanced by pgcache_note_finished.
+ */
+extern uint64 pgcache_finished_below(void);
+extern void pgcache_note_finished(uint64 xmin);
+
+/* The id after that of the latest transaction that has finished. */
+extern uint64 pgcache_latest_completed(void);
+
+/*
+ * A snapshot in the form that the rules want.  xip points into the snapshot.
+ * False for one that is not of MVCC kind.
+ */
+extern bool pgcache_snap_from(Snapshot snapshot, PgCacheSnap *snap);
+
+/* The same with its asof only, at little cost; 0 if not MVCC. */
+extern uint64 pgcache_snap_asof(Snapshot snapshot);
+
+/* Copies a bound, with its xip, into palloc'd memory. */
+extern PgCacheBound *pgcache_bound_copy(const PgCacheBound *bound);
+
+/* A 32-bit id of our time as a full one. */
+extern uint64 pgcache_full_xid(TransactionId xid);
+
+/* Registers the part of shared memory. */
+extern void pgcache_stamp_register(void);
+
+#endif							/* PGCACHE_STAMP_STAMP_H */
