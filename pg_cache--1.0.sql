@@ -352,6 +352,38 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION cache_incr(text, bigint, bigint, interval, text) IS
 'adds to a cached number, or to initial if there is none; returns the sum';
 
+---- Invalidation ------------------------------------------------------------
+
+CREATE FUNCTION cache_lease(key text, namespace text = 'default')
+RETURNS text
+AS 'MODULE_PATHNAME', 'pgcache_sql_lease'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_lease(text, text) IS
+'token for cache_put by which data read from now on are known to be still good';
+
+CREATE FUNCTION cache_invalidate_tags(
+    tags text[], namespace text = NULL, all_of boolean = false)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_invalidate_tags'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_invalidate_tags(text[], text, boolean) IS
+'removes the entries with one of the tags, or with all of them; NULL: in all namespaces that the caller may write';
+
+CREATE FUNCTION cache_invalidate_pattern(pattern text, namespace text = 'default')
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgcache_sql_invalidate_pattern'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_invalidate_pattern(text, text) IS
+'removes the entries whose key is like the pattern; returns their number';
+
+CREATE FUNCTION cache_depend(
+    key text, depends_on regclass[], namespace text = 'default')
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_depend'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_depend(text, regclass[], text) IS
+'makes an entry depend on tables; whether there is one that is still good';
+
 ---- Statistics --------------------------------------------------------------
 
 CREATE FUNCTION cache_stats()

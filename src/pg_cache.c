@@ -20,6 +20,8 @@
 #include "shmem/shmem.h"
 #include "space/space.h"
 #include "space/store_part.h"
+#include "stamp/predicate.h"
+#include "stamp/stamp.h"
 #include "value/value.h"
 
 PG_MODULE_MAGIC;
@@ -40,6 +42,8 @@ _PG_init(void)
 	pgcache_counters_register();
 	pgcache_store_part_register();
 	pgcache_space_register();
+	pgcache_stamp_register();
+	pgcache_predicate_register();
 #ifdef PGCACHE_TEST
 	pgcache_debug_register();
 #endif

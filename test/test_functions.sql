@@ -29,3 +29,30 @@ CREATE FUNCTION pgcache_test_set_clock(ahead interval) RETURNS void
 -- Sets pg_cache's clock further ahead.
 CREATE FUNCTION pgcache_test_advance_clock(by interval) RETURNS void
     AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- Breaks a rule of consistency, for all backends: see src/stamp/broken.h.
+CREATE FUNCTION pgcache_test_break(rule text) RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- Keeps all rules again.
+CREATE FUNCTION pgcache_test_mend() RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- Every debug point takes up to that many microseconds, with that probability.
+CREATE FUNCTION pgcache_test_jitter(permille int, max_us int) RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- Counts a read of the torture test (test/torture); returns hit.
+CREATE FUNCTION pgcache_test_compare(kind int, key text, hit bool, cached text, actual text) RETURNS bool
+    AS '$libdir/pg_cache' LANGUAGE C VOLATILE;
+
+-- What was counted: 0 reads, 1 hits, 2 wrong ones.
+CREATE FUNCTION pgcache_test_tally(kind int, mode int, what int) RETURNS bigint
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- How many hits there had been when the first was wrong; 0 if none was.
+CREATE FUNCTION pgcache_test_tally_first() RETURNS bigint
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+CREATE FUNCTION pgcache_test_tally_reset() RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;

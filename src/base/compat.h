@@ -52,6 +52,16 @@
 #endif
 
 /*
+ * PG 17 renamed ShmemVariableCache to TransamVariables.
+ */
+#if PG_VERSION_NUM < 170000
+#define TransamVariables	ShmemVariableCache
+#endif
+
+/* The oldest transaction that the commit log knows. */
+#define PGCACHE_OLDEST_CLOG_XID	(TransamVariables->oldestClogXid)
+
+/*
  * PG 16 replaced pg_namespace_aclcheck and its like by object_aclcheck, and
  * pg_database_ownercheck and its like by object_ownercheck.
  */
@@ -60,11 +70,15 @@
 	object_aclcheck(NamespaceRelationId, schema, role, mode)
 #define PGCACHE_DATABASE_OWNERCHECK(database, role) \
 	object_ownercheck(DatabaseRelationId, database, role)
+#define PGCACHE_RELATION_OWNERCHECK(relation, role) \
+	object_ownercheck(RelationRelationId, relation, role)
 #else
 #define PGCACHE_SCHEMA_ACLCHECK(schema, role, mode) \
 	pg_namespace_aclcheck(schema, role, mode)
 #define PGCACHE_DATABASE_OWNERCHECK(database, role) \
 	pg_database_ownercheck(database, role)
+#define PGCACHE_RELATION_OWNERCHECK(relation, role) \
+	pg_class_ownercheck(relation, role)
 #endif
 
 #endif							/* PGCACHE_BASE_COMPAT_H */

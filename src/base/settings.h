@@ -44,6 +44,10 @@ typedef enum PgCacheEviction
 #define PGCACHE_NAMESPACES_MIN		2
 #define PGCACHE_NAMESPACES_MAX		4096
 
+#define PGCACHE_STAMPS_DEFAULT		65536
+#define PGCACHE_STAMPS_MIN			1024
+#define PGCACHE_STAMPS_MAX			(16 * 1024 * 1024)
+
 /* Longest TTL that a setting can hold: 1,000 years in milliseconds. */
 #define PGCACHE_TTL_MAX_MS			(1000.0 * 366 * 86400 * 1000)
 
@@ -82,8 +86,13 @@ typedef enum PgCacheEviction
 	INT(memory_limit, -1, -1, PGCACHE_MEMORY_MAX_MB, PGC_SIGHUP, GUC_UNIT_MB, \
 		check_memory_limit, \
 		"Sets how much of pg_cache.memory is used; -1 means all of it.") \
+	BOOL(notify, false, PGC_SUSET, 0, \
+		 "Announces invalidations on the channel \"pg_cache\".") \
+	INT(stamps, PGCACHE_STAMPS_DEFAULT, PGCACHE_STAMPS_MIN, \
+		PGCACHE_STAMPS_MAX, PGC_POSTMASTER, 0, NULL, \
+		"Sets the number of stamps, that is of keys, tags and tables whose changes are told apart.") \
 	BOOL(transactional, true, PGC_USERSET, 0, \
-		 "Makes puts, deletes and invalidations take effect at commit; this version does them at once all the same.")
+		 "Makes puts, deletes and invalidations take effect at commit; if off, at once.")
 
 #define PGCACHE_DECLARE_BOOL(name, ...)	extern bool pgcache_##name;
 #define PGCACHE_DECLARE_INT(name, ...)	extern int pgcache_##name;

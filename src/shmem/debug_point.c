@@ -10,7 +10,11 @@
  * millisecond until its point is gone; it cannot be cancelled there, because
  * it may hold an LWLock.
  *
- * The offset of the test clock (base/clock.h) lies here, too.
+ * With jitter, points of both kinds take a random time, armed or not: for the
+ * torture test, which so comes through windows of some instructions often.
+ *
+ * The offset of the test clock (base/clock.h) lies here, too, and the tally of
+ * the torture test (tally.h).
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -30,6 +34,7 @@
 #include "base/clock.h"
 #include "shmem/debug_point.h"
 #include "shmem/shmem.h"
+#include "shmem/tally.h"
 
 #define MAX_POINTS 16
 #define MAX_POINT_NAME 64
@@ -47,8 +52,10 @@ typedef struct PgCacheSharedPoint
 typedef struct PgCacheSharedDebug
 {
 	int64		clock_offset;	/* microseconds */
+	pg_atomic_uint64 jitter;	/* permille << 32 | most microseconds; 0: off */
 	slock_t		mutex;			/* protects points */
 	PgCacheSharedPoint points[MAX_POINTS];
+	PgCacheSharedTally tally;
 } PgCacheSharedDebug;
 
 static PgCacheSharedDebug *debug = NULL;
@@ -96,13 +103,46 @@ set_point_tag(LOCKTAG *tag, const char *name)
 						 POINT_LOCK_CLASS);
 }
 
+/* Of our own, not to change what random() gives. */
+static uint32
+next_random(void)
+{
+	static uint64 state = 0;
+
+	if (state == 0)
+		state = hash_bytes_uint32_extended((uint32) MyProcPid, 0) | 1;
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (uint32) (state >> 16);
+}
+
+static inline void
+jitter(void)
+{
+	uint64		setting = pg_atomic_read_u64(&debug->jitter);
+
+	if (setting != 0 && next_random() % 1000 < (uint32) (setting >> 32))
+		pg_usleep((long) (next_random() % ((uint32) setting + 1)));
+}
+
+void
+pgcache_debug_jitter(int permille, int max_us)
+{
+	pg_atomic_write_u64(&debug->jitter,
+						permille > 0 ? (uint64) permille << 32 | (uint32) max_us : 0);
+}
+
 /* A session lock, since it needs no transaction; nothing can raise while held. */
 void
 pgcache_debug_point(const char *name)
 {
 	LOCKTAG		tag;
 
-	if (debug == NULL || !must_stay(name, false))
+	if (debug == NULL)
+		return;
+	jitter();
+	if (!must_stay(name, false))
 		return;
 	set_point_tag(&tag, name);
 	(void) LockAcquire(&tag, ShareLock, true, false);
@@ -114,6 +154,7 @@ pgcache_debug_spin(const char *name)
 {
 	if (debug == NULL)
 		return;
+	jitter();
 	while (must_stay(name, true) && PostmasterIsAlive())
 		pg_usleep(1000L);
 }
@@ -224,6 +265,8 @@ init_debug(void *memory, LWLockPadded *locks)
 
 	memset(shared, 0, sizeof(*shared));
 	SpinLockInit(&shared->mutex);
+	pg_atomic_init_u64(&shared->jitter, 0);
+	pgcache_tally_init(&shared->tally);
 }
 
 static void
@@ -231,6 +274,7 @@ attach_debug(void *memory, LWLockPadded *locks)
 {
 	debug = memory;
 	pgcache_clock_offset = &debug->clock_offset;
+	pgcache_tally = &debug->tally;
 }
 
 static const PgCacheShmemPart debug_part = {

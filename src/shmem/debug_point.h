@@ -36,7 +36,16 @@ extern void pgcache_debug_disarm(const char *name);
 /* Process ID of the first backend that spins at the point, 0 if none does. */
 extern int	pgcache_debug_reached(const char *name);
 
-/* Registers the part of shared memory, which holds the test clock as well. */
+/*
+ * From now on every point, armed or not, first sleeps with that probability, at
+ * most for so long.  0: off.
+ */
+extern void pgcache_debug_jitter(int permille, int max_us);
+
+/*
+ * Registers the part of shared memory, which holds the test clock and the
+ * torture test's tally as well.
+ */
 extern void pgcache_debug_register(void);
 
 #define PGCACHE_DEBUG_POINT(name)	pgcache_debug_point(name)

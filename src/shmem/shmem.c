@@ -15,7 +15,7 @@
 
 #include "shmem/shmem.h"
 
-#define MAX_PARTS 8
+#define MAX_PARTS 16
 
 bool		pgcache_shmem_ready = false;
 

@@ -30,6 +30,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "base/interval.h"
@@ -85,6 +86,20 @@ pgcache_catalog_locate(void)
 		elog(ERROR, "table or index of namespaces is missing");
 	catalog_cache = catalog;
 	return catalog;
+}
+
+bool
+pgcache_catalog_exists(void)
+{
+	PgCacheCatalog catalog;
+
+	if (OidIsValid(catalog_cache.table) &&
+		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(catalog_cache.table)))
+		return true;
+	pgcache_catalog_forget(InvalidOid);
+	return find_extension(&catalog) &&
+		OidIsValid(get_relname_relid("cache_namespaces", catalog.schema)) &&
+		OidIsValid(get_relname_relid("cache_namespaces_name_key", catalog.schema));
 }
 
 bool

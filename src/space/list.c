@@ -45,6 +45,7 @@ add_namespace(Walk *walk, const PgCacheSpaceEntry *entry)
 	PgCacheSlotUse *found = bsearch(&key, walk->slots, walk->nslots,
 									sizeof(PgCacheSlotUse), compare_id);
 	PgCacheSpaceUse *use;
+	int			privileges;
 
 	if (entry->space.id == PGCACHE_DEFAULT_SPACE_ID)
 		walk->default_seen = true;
@@ -62,7 +63,10 @@ add_namespace(Walk *walk, const PgCacheSpaceEntry *entry)
 	use->slot = found != NULL ? found->slot : 0;
 	use->incarnation = found != NULL ? found->incarnation : 0;
 	strlcpy(use->name, entry->space.name, sizeof(use->name));
-	use->readable = (pgcache_catalog_privileges(entry, GetUserId()) & PGCACHE_READ) != 0;
+	privileges = pgcache_catalog_privileges(entry, GetUserId());
+	use->readable = (privileges & PGCACHE_READ) != 0;
+	use->writable = (privileges & PGCACHE_WRITE) != 0;
+	use->transactional = entry->space.transactional;
 }
 
 static void
@@ -130,6 +134,27 @@ pgcache_space_list(int *n)
 	match_slots(&walk, all, nall, true);
 	*n = walk.nresult;
 	return walk.result;
+}
+
+PgCacheSpaceUse *
+pgcache_space_list_slotted(int *n, bool writable_only)
+{
+	int			nall;
+	PgCacheSpaceUse *list = pgcache_space_list(&nall);
+
+	*n = 0;
+	for (int i = 0; i < nall; i++)
+	{
+		PgCacheSpaceUse *use = &list[i];
+
+		if (writable_only && !use->writable)
+			continue;
+		if (use->incarnation == 0 &&
+			!pgcache_space_find_slot(use->name, &use->slot, &use->incarnation))
+			continue;
+		list[(*n)++] = *use;
+	}
+	return list;
 }
 
 /*

@@ -339,6 +339,18 @@ pgcache_slots_copy(PgCacheSlotUse *uses)
 	return n;
 }
 
+bool
+pgcache_space_has_slot(uint16 slot, PgCacheIncarnation incarnation)
+{
+	const PgCacheSharedSlot *s = &shared->slots[slot];
+	bool		has;
+
+	LWLockAcquire(lock, LW_SHARED);
+	has = s->state != SLOT_FREE && s->incarnation == incarnation;
+	LWLockRelease(lock);
+	return has;
+}
+
 /* ---- quotas ---------------------------------------------------------------- */
 
 /* True if the store is to be told: call apply_quota without lock. */

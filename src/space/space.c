@@ -169,23 +169,27 @@ assign_slot(PgCacheSpace *space, Oid catalog, bool uncommitted)
 								pgcache_space_seen);
 }
 
-/* Reads a namespace into the cache. */
+/* Reads a namespace into the cache; NULL if there is none of that name. */
 static PgCacheSpaceEntry *
 load(const char *name)
 {
 	Relation	rel = pgcache_catalog_open(AccessShareLock);
 	HeapTuple	row = pgcache_catalog_find(rel, name);
-	MemoryContext old = MemoryContextSwitchTo(space_context);
+	MemoryContext old;
 	PgCacheSpaceEntry fresh;
 	PgCacheSpaceEntry *entry;
 	bool		uncommitted;
 
+	if (row == NULL && strcmp(name, PGCACHE_DEFAULT_SPACE) != 0)
+	{
+		table_close(rel, AccessShareLock);
+		return NULL;
+	}
+	old = MemoryContextSwitchTo(space_context);
 	if (row != NULL)
 		pgcache_catalog_read(rel, row, &fresh);
-	else if (strcmp(name, PGCACHE_DEFAULT_SPACE) == 0)
-		pgcache_catalog_builtin(&fresh);
 	else
-		pgcache_space_missing(name);
+		pgcache_catalog_builtin(&fresh);
 	MemoryContextSwitchTo(old);
 	uncommitted = catalog_changed ||
 		rel->rd_createSubid != InvalidSubTransactionId;
@@ -244,6 +248,8 @@ pgcache_space_lookup(const char *name, int len, int need)
 	entry = hash_search(spaces, key, HASH_FIND, NULL);
 	if (entry == NULL)
 		entry = load(key);
+	if (entry == NULL)
+		pgcache_space_missing(key);
 	find_privileges(entry);
 
 	space = &entry->space;
@@ -259,6 +265,70 @@ pgcache_space_lookup(const char *name, int len, int need)
 		pgcache_space_last = NULL;
 	PGCACHE_DEBUG_POINT("space-lookup");
 	return space;
+}
+
+const PgCacheSpace *
+pgcache_space_remembered(uint16 slot, PgCacheIncarnation incarnation,
+						 bool *is_public)
+{
+	HASH_SEQ_STATUS status;
+	PgCacheSpaceEntry *entry;
+
+	if (spaces == NULL || spaces_stale)
+		return NULL;
+	hash_seq_init(&status, spaces);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->space.slot != slot || entry->space.incarnation != incarnation)
+			continue;
+		hash_seq_term(&status);
+		*is_public = false;
+		for (int i = 0; i < entry->nreaders; i++)
+			*is_public = *is_public || !OidIsValid(entry->readers[i]);
+		return &entry->space;
+	}
+	return NULL;
+}
+
+bool
+pgcache_space_find_slot(const char *name, uint16 *slot,
+						PgCacheIncarnation *incarnation)
+{
+	PgCacheSpaceEntry *entry;
+
+	pgcache_slots_hold();
+	freshen();
+	entry = hash_search(spaces, name, HASH_FIND, NULL);
+	if (entry == NULL)
+		entry = load(name);
+	if (entry == NULL)
+		return false;
+	*slot = entry->space.slot;
+	*incarnation = entry->space.incarnation;
+	return true;
+}
+
+PgCacheSpace *
+pgcache_space_find(const char *name, int len)
+{
+	char		key[PGCACHE_MAX_NAME_LEN + 1] = {0};
+	PgCacheSpaceEntry *entry;
+
+	if (len < 1 || len > PGCACHE_MAX_NAME_LEN)
+		return NULL;
+	pgcache_slots_hold();
+	memcpy(key, name, len);
+	freshen();
+	entry = hash_search(spaces, key, HASH_FIND, NULL);
+	if (entry == NULL && pgcache_catalog_exists())
+		entry = load(key);
+	return entry != NULL ? &entry->space : NULL;
+}
+
+int
+pgcache_space_privileges_of(const PgCacheSpace *space, Oid role)
+{
+	return pgcache_catalog_privileges((const PgCacheSpaceEntry *) space, role);
 }
 
 void

@@ -69,6 +69,15 @@ typedef struct PgCacheSpace
 extern PgCacheSpace *pgcache_space_lookup(const char *name, int len, int need);
 
 /*
+ * The same for what acts without a user's privileges: NULL if there is no such
+ * namespace, or the extension is about to be dropped.
+ */
+extern PgCacheSpace *pgcache_space_find(const char *name, int len);
+
+/* The privileges (bits) that a role has. */
+extern int	pgcache_space_privileges_of(const PgCacheSpace *space, Oid role);
+
+/*
  * The namespace used last, for the inline part below: NULL until the first use
  * in each transaction, so that the backend holds its slot from then on.
  */
@@ -92,6 +101,20 @@ pgcache_space_use(const char *name, int len, Oid role, int need)
 	return pgcache_space_lookup(name, len, need);
 }
 
+/*
+ * Whether the slot is still that namespace's: not if it was made for a
+ * transaction's own namespace, part of which was rolled back.
+ */
+extern bool pgcache_space_has_slot(uint16 slot, PgCacheIncarnation incarnation);
+
+/*
+ * The namespace with that slot, if this backend remembers it, else NULL; and
+ * whether PUBLIC may read it.  Valid as the result of pgcache_space_lookup.
+ */
+extern const PgCacheSpace *pgcache_space_remembered(uint16 slot,
+													PgCacheIncarnation incarnation,
+													bool *is_public);
+
 /* A namespace, as the statistics views list them. */
 typedef struct PgCacheSpaceUse
 {
@@ -99,12 +122,21 @@ typedef struct PgCacheSpaceUse
 	PgCacheIncarnation incarnation; /* 0: not in use, has no slot */
 	char		name[PGCACHE_MAX_NAME_LEN + 1];
 	bool		readable;		/* by the current role */
+	bool		writable;		/* likewise */
+	int			transactional;	/* as in PgCacheSpace */
 } PgCacheSpaceUse;
 
 /*
  * All namespaces of the current database, palloc'd; dropped ones are left out.
  */
 extern PgCacheSpaceUse *pgcache_space_list(int *n);
+
+/*
+ * The same for those who change all of them: each has a slot, given to it if it
+ * had none, so that what is published for it reaches puts that are under way.
+ * 53400 when there is no free slot.
+ */
+extern PgCacheSpaceUse *pgcache_space_list_slotted(int *n, bool writable_only);
 
 /* What was counted for all namespaces of a database, also those dropped since. */
 typedef struct PgCacheTally

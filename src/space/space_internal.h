@@ -158,6 +158,9 @@ typedef struct PgCacheSpaceEntry
 /* Raises 42704 where the database does not have the extension. */
 extern PgCacheCatalog pgcache_catalog_locate(void);
 
+/* Whether the catalog is there, and not just being dropped. */
+extern bool pgcache_catalog_exists(void);
+
 /* Forgets it if relation is the catalog, or InvalidOid; true if so. */
 extern bool pgcache_catalog_forget(Oid relation);
 
@@ -201,6 +204,10 @@ extern void pgcache_space_check_name(int len);
 
 /* Raises 42704. */
 pg_noreturn extern void pgcache_space_missing(const char *name);
+
+/* Finds the slot of a namespace, whoever asks; false if it was dropped. */
+extern bool pgcache_space_find_slot(const char *name, uint16 *slot,
+									PgCacheIncarnation *incarnation);
 
 /* At commit, frees the slot of the namespace (see pgcache_slots_free). */
 extern void pgcache_space_free_at_commit(const PgCacheSpaceKey *key);

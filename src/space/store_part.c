@@ -15,6 +15,7 @@
 
 PgCacheStore *pgcache_store = NULL;
 PgCacheStoreTuning *pgcache_tuning = NULL;
+bool		(*pgcache_store_is_dead) (uint64 seq, const uint32 *stamps, int nstamps) = NULL;
 
 /* The configuration that the settings ask for; the seed is drawn by init. */
 static PgCacheStoreConfig
@@ -24,7 +25,8 @@ configuration(void)
 		.memory = pgcache_memory_bytes(),
 		.max_spaces = pgcache_max_namespaces,
 		.eviction = pgcache_eviction,
-		.now = pgcache_clock_now
+		.now = pgcache_clock_now,
+		.is_dead = pgcache_store_is_dead
 	};
 
 	return config;

@@ -16,6 +16,12 @@
 extern PgCacheStore *pgcache_store;
 extern PgCacheStoreTuning *pgcache_tuning;
 
+/*
+ * What the store asks whether an entry is dead (see PgCacheStoreConfig).  Set by
+ * _PG_init, before shared memory is attached; NULL: nobody knows.
+ */
+extern bool (*pgcache_store_is_dead) (uint64 seq, const uint32 *stamps, int nstamps);
+
 /* Registers the part of shared memory; called by _PG_init. */
 extern void pgcache_store_part_register(void);
 

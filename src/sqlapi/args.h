@@ -27,10 +27,6 @@ pg_noreturn extern void pgcache_args_refuse_null(const char *what);
 extern text *pgcache_args_text(FunctionCallInfo fcinfo, int argno,
 							   const char *what);
 
-/* An argument that this version does not support: 0A000 if it is given. */
-extern void pgcache_args_unsupported(FunctionCallInfo fcinfo, int argno,
-									 const char *what);
-
 /* A TTL in microseconds, 0 where it is NULL; 22023 unless it is positive. */
 extern int64 pgcache_args_ttl(FunctionCallInfo fcinfo, int argno);
 
@@ -41,13 +37,39 @@ extern int64 pgcache_args_ttl(FunctionCallInfo fcinfo, int argno);
 extern Oid	pgcache_args_type(FunctionCallInfo fcinfo, int argno);
 
 /*
- * Packs an array of tags, not NULL, as the store has them, each after a length byte, in
- * their order and without duplicates.  buf has room for PGCACHE_MAX_TAGS_LEN
+ * Whether changes of a namespace take effect at once, and not at commit, by its
+ * option.
+ */
+static inline bool
+pgcache_args_now(int transactional)
+{
+	return !(transactional >= 0 ? transactional : pgcache_transactional);
+}
+
+/*
+ * Packs an array of tags, not NULL, as the store has them, each after a length
+ * byte, in their order and without duplicates.  buf has room for PGCACHE_MAX_TAGS_LEN
  * bytes; returns the bytes used.  Errors: 22004 for a NULL, 22023 for a tag of
  * 0 or too many bytes and for too many tags.
  */
 extern int	pgcache_args_tags(FunctionCallInfo fcinfo, int argno, char *buf,
 							  uint8 *ntags);
+
+/*
+ * The same for any number of tags, duplicates included, in palloc'd memory.
+ * Returns the bytes used.
+ */
+extern int	pgcache_args_tag_list(FunctionCallInfo fcinfo, int argno,
+								  char **list, int *ntags);
+
+/*
+ * The tables in an array of regclass, not NULL, without duplicates; tables has
+ * room for PGCACHE_MAX_TABLES.  Returns their number.  Errors: 22004 for a NULL,
+ * 22023 for too many, 42809 for a relation that is no ordinary or partitioned
+ * table or materialized view, or is temporary or the system's, 42P01 for one
+ * that does not exist; 0A000 on a standby.
+ */
+extern int	pgcache_args_tables(FunctionCallInfo fcinfo, int argno, Oid *tables);
 
 /*
  * The namespace of that name, which the current role may use for need.  It is

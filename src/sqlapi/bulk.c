@@ -69,6 +69,7 @@ walk_on(TextWalk *walk, bool *isnull)
 typedef struct ManyGet
 {
 	ReturnSetInfo *rsinfo;
+	TimestampTz statement;		/* its start */
 	text	   *space_name;
 	uint16		slot;
 	PgCacheIncarnation incarnation;
@@ -182,18 +183,31 @@ copy_row(ManyGet *get, const PgCacheKey *key, PgCacheRef *ref)
 	return true;
 }
 
-/* Adds a row with a value that is NULL, or must be converted to a text. */
+/* Notes and counts a hit. */
+static inline void
+note_hit(ManyGet *get, PgCacheRef *ref)
+{
+	pgcache_store_hit(pgcache_store, ref, get->statement);
+	get->hits++;
+}
+
+/*
+ * Adds a row with a value that is NULL, or must be converted to a text, or that
+ * the own transaction put.
+ */
 static bool
-emit_converted(ManyGet *get, int at, PgCacheRef *ref)
+emit_slowly(ManyGet *get, int at)
 {
 	MemoryContext caller;
+	PgCacheFound entry;
 	PgCacheValue value;
 	text	   *result = NULL;
 	bool		found;
 
 	MemoryContextReset(get->scratch);
 	caller = MemoryContextSwitchTo(get->scratch);
-	found = pgcache_lookup_value(&get->keys[at], ref, &value) &&
+	get->converted = true;
+	found = pgcache_lookup_value(&get->keys[at], &entry, &value) &&
 		(value.isnull || pgcache_value_to_text(&value, &result));
 	MemoryContextSwitchTo(caller);
 	if (found)
@@ -203,30 +217,36 @@ emit_converted(ManyGet *get, int at, PgCacheRef *ref)
 
 		tuplestore_putvalues(get->rsinfo->setResult, get->rsinfo->setDesc,
 							 values, nulls);
+		if (entry.own == NULL)
+			note_hit(get, &entry.ref);
+		else
+			get->hits++;
 	}
 	return found;
 }
 
-/* Adds a row to the result if the key has a value. */
+/* Adds a row to the result if the key has a value; whether it has. */
 static bool
-emit_key(ManyGet *get, int at, PgCacheRef *ref)
+emit_key(ManyGet *get, int at)
 {
 	const PgCacheKey *key = &get->keys[at];
+	PgCacheRef	ref;
 
 	/* The slot may be another namespace's by now. */
 	if (!pgcache_enabled || key->space != get->slot)
 		return false;
-	while (pgcache_store_find(pgcache_store, key, ref))
+	if (unlikely(pgcache_txn_pending))
+		return emit_slowly(get, at);
+	while (pgcache_store_find(pgcache_store, key, &ref) &&
+		   pgcache_txn_sees(&ref))
 	{
-		if (unlikely(ref->meta.flags & PGCACHE_NOT_PLAIN))
-		{
-			get->converted = true;
-			return emit_converted(get, at, ref);
-		}
-		if (likely(copy_row(get, key, ref)))
+		if (unlikely(ref.meta.flags & PGCACHE_NOT_PLAIN))
+			return emit_slowly(get, at);
+		if (likely(copy_row(get, key, &ref)))
 		{
 			ExecStoreMinimalTuple((MinimalTuple) get->buffer, get->row, false);
 			tuplestore_puttupleslot(get->rsinfo->setResult, get->row);
+			note_hit(get, &ref);
 			return true;
 		}
 		CHECK_FOR_INTERRUPTS();
@@ -237,6 +257,7 @@ emit_key(ManyGet *get, int at, PgCacheRef *ref)
 static void
 begin_get(ManyGet *get, FunctionCallInfo fcinfo)
 {
+	get->statement = pgcache_clock_statement();
 	get->space_name = PG_GETARG_TEXT_PP(1);
 	begin_walk(&get->walk, PG_GETARG_ANY_ARRAY_P(0));
 	InitMaterializedSRF(fcinfo, 0);
@@ -261,10 +282,8 @@ begin_get(ManyGet *get, FunctionCallInfo fcinfo)
 Datum
 pgcache_sql_get_many(PG_FUNCTION_ARGS)
 {
-	TimestampTz statement = pgcache_clock_statement();
 	uint64		ntaken = 0;
 	ManyGet		get;
-	PgCacheRef	ref;
 
 	pgcache_shmem_require();
 	begin_get(&get, fcinfo);
@@ -276,16 +295,8 @@ pgcache_sql_get_many(PG_FUNCTION_ARGS)
 			CHECK_FOR_INTERRUPTS();
 			renew_space(&get);
 		}
-		if (i >= RING_SIZE)
-		{
-			if (emit_key(&get, i % RING_SIZE, &ref))
-			{
-				pgcache_store_hit(pgcache_store, &ref, statement);
-				get.hits++;
-			}
-			else
-				get.misses++;
-		}
+		if (i >= RING_SIZE && !emit_key(&get, i % RING_SIZE))
+			get.misses++;
 		if (take_key(&get, i % RING_SIZE))
 			ntaken++;
 		if (i >= DISTANCE && i - DISTANCE < ntaken)
@@ -409,7 +420,7 @@ store_pairs(PgCachePut *put, const Pair *pairs, int n)
 		put->item.key = pairs[i].key;
 		pgcache_put_value(put, pairs[i].value, pairs[i].isnull, TEXTOID);
 		pgcache_ttl_start(&put->ttl, &put->item);
-		(void) pgcache_put_store(put, PGCACHE_PUT_SET, 0);
+		pgcache_txn_put(&put->item, put->incarnation, NULL, NULL, 0, put->now);
 		MemoryContextReset(scratch);
 	}
 	MemoryContextSwitchTo(caller);
@@ -443,7 +454,8 @@ pgcache_sql_put_many(PG_FUNCTION_ARGS)
 	{
 		nkeys = 0;
 		for (int i = 0; i < n; i++)
-			(void) pgcache_put_delete(&pairs[i].key, put.incarnation);
+			pgcache_txn_delete(&pairs[i].key, put.incarnation,
+							   PGCACHE_DELETES, put.now);
 	}
 	pfree(pairs);
 	PG_RETURN_INT64(nkeys);

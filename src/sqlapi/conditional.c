@@ -3,9 +3,14 @@
  * conditional.c
  *	  cache_add, cache_replace, cache_cas, cache_incr.
  *
- * These decide by what is in the cache, for all sessions together, so they go
- * on as ever while pg_cache.enabled is off in one of them: a lock taken by
- * cache_add must hold there as well.
+ * These decide by what is in the cache, for all sessions together, and act at
+ * once, whatever becomes of the transaction.  So they go on as ever while
+ * pg_cache.enabled is off in one of them: a lock taken by cache_add must hold
+ * there as well.
+ *
+ * What they store has no writer: every snapshot sees it.  They publish on its
+ * key first, which makes stale what transactions have read before and are about
+ * to put there.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -18,9 +23,11 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
+#include "shmem/debug_point.h"
 #include "shmem/shmem.h"
 #include "sqlapi/lookup.h"
 #include "sqlapi/put.h"
+#include "watch/watch.h"
 
 PG_FUNCTION_INFO_V1(pgcache_sql_add);
 PG_FUNCTION_INFO_V1(pgcache_sql_replace);
@@ -31,16 +38,138 @@ PG_FUNCTION_INFO_V1(pgcache_sql_incr);
 #define MAX_NUMBER_LEN 64
 
 /*
+ * Makes the item depend on its tags.  False where one of them changed since its
+ * data were read: the entry would show what is no more.
+ */
+static bool
+depend_on_tags(PgCachePut *put)
+{
+	const PgCacheBound *bound = pgcache_statement_bound();
+	PgCacheItem *item = &put->item;
+	const char *tag = item->tags;
+
+	item->nstamps = 0;
+	item->ntables = 0;
+	item->deps = put->deps;
+	item->flags &= ~PGCACHE_ENTRY_DEPS;
+	for (int i = 0; i < item->ntags; i++)
+	{
+		PgCacheStamp stamp = pgcache_stamp_of_tag(item->key.space, tag + 1,
+												  (uint8) *tag);
+		PgCacheRing ring;
+
+		pgcache_stamp_read(stamp, &ring);
+		if (bound == NULL || pgcache_rule_stale(&ring, bound))
+			return false;
+		put->deps[item->nstamps++] = stamp;
+		tag += 1 + (uint8) *tag;
+	}
+	if (item->nstamps > 0)
+		item->flags |= PGCACHE_ENTRY_DEPS;
+	return true;
+}
+
+/* Whether no predicate was published since those that the put was tested by. */
+typedef struct PredicateCheck
+{
+	uint64		count;
+	bool		failed;
+} PredicateCheck;
+
+static PgCacheAdmission
+admit_by_predicates(void *arg, const PgCacheMeta *present)
+{
+	PredicateCheck *check = arg;
+
+	check->failed = pgcache_predicate_count() != check->count;
+	return check->failed ? PGCACHE_POSTPONE : PGCACHE_ADMIT;
+}
+
+/*
+ * Stores what was prepared, at once and for everybody, and counts it.  What
+ * transactions have read before and are to put under that key is older than it.
+ */
+static PgCachePutResult
+store_now(PgCachePut *put, PgCachePutMode mode, uint64 version)
+{
+	PgCacheItem *item = &put->item;
+	PgCachePutResult result;
+
+	pgcache_store_tune();
+	(void) pgcache_stamp_publish(pgcache_stamp_of_key(item->key.hash), 0,
+								 PGCACHE_PUBLISH_IMMEDIATE);
+	PGCACHE_DEBUG_POINT("put-store");
+	result = pgcache_store_put(pgcache_store, item, mode, version);
+	if (result == PGCACHE_STORED)
+		pgcache_count(item->key.space, put->incarnation, PGCACHE_PUTS, 1);
+	else if (result == PGCACHE_DROPPED)
+		pgcache_count(item->key.space, put->incarnation, PGCACHE_DROPPED_PUTS, 1);
+	else if (result == PGCACHE_STALE)
+		pgcache_count(item->key.space, put->incarnation, PGCACHE_STALE_PUTS, 1);
+	return result;
+}
+
+/* As store_now, but not what a tag or a predicate has invalidated. */
+static PgCachePutResult
+store_fresh(PgCachePut *put, PgCachePutMode mode, uint64 version)
+{
+	PgCacheItem *item = &put->item;
+	PredicateCheck check;
+	PgCachePutResult result;
+
+	item->admit = admit_by_predicates;
+	item->admit_arg = &check;
+	do
+	{
+		const PgCacheBound *bound = pgcache_statement_bound();
+
+		CHECK_FOR_INTERRUPTS();
+		check.failed = false;
+		if (!depend_on_tags(put) || bound == NULL ||
+			pgcache_predicate_stale(item->key.space, item->key.data,
+									item->key.len, item->tags, item->ntags,
+									bound, &check.count))
+		{
+			pgcache_count(item->key.space, put->incarnation,
+						  PGCACHE_STALE_PUTS, 1);
+			return PGCACHE_STALE;
+		}
+		result = store_now(put, mode, version);
+	} while (result == PGCACHE_NOT_STORED && check.failed);
+	return result;
+}
+
+/* Whether an entry, found or not, lets a put of that mode go on. */
+static bool
+mode_allows(PgCachePutMode mode, uint64 version, bool found, const PgCacheRef *ref)
+{
+	switch (mode)
+	{
+		case PGCACHE_PUT_SET:
+			break;
+		case PGCACHE_PUT_ADD:
+			return !found;
+		case PGCACHE_PUT_REPLACE:
+			return found;
+		case PGCACHE_PUT_CAS:
+			return found && ref->meta.version == version;
+	}
+	return true;
+}
+
+/*
  * Puts the value argument, which ttl, tags and namespace follow; whether it was
- * stored.  It was not if there was no room for it or the namespace was cleared
- * meanwhile, although the entry that it should replace is gone then.
+ * stored.  It was not if there was no room for it, or the namespace was cleared
+ * or one of the tags invalidated meanwhile, although the entry that it should
+ * replace is gone then.
  */
 static bool
 put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
-	   uint64 version)
+	   uint64 version, const char *function)
 {
 	PgCachePut	put;
 	PgCacheRef	ref;
+	PgCachePutResult result;
 	text	   *key = pgcache_args_text(fcinfo, 0, "key");
 
 	pgcache_put_begin(&put, fcinfo, value_arg + 1, value_arg + 2,
@@ -51,22 +180,19 @@ put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
 					  pgcache_args_type(fcinfo, value_arg));
 	pgcache_ttl_start(&put.ttl, &put.item);
 
-	(void) pgcache_lookup_purge(&put.item.key, &ref);
-	return pgcache_put_store(&put, mode, version) == PGCACHE_STORED;
-}
+	/* Until what the store says is what we found. */
+	do
+	{
+		bool		found = pgcache_lookup_latest(&put.item.key, &ref, function);
 
-Datum
-pgcache_sql_add(PG_FUNCTION_ARGS)
-{
-	pgcache_shmem_require();
-	PG_RETURN_BOOL(put_if(fcinfo, 1, PGCACHE_PUT_ADD, 0));
-}
-
-Datum
-pgcache_sql_replace(PG_FUNCTION_ARGS)
-{
-	pgcache_shmem_require();
-	PG_RETURN_BOOL(put_if(fcinfo, 1, PGCACHE_PUT_REPLACE, 0));
+		if (!mode_allows(mode, version, found, &ref))
+			return false;
+		result = store_fresh(&put, mode, version);
+		if (result == PGCACHE_STALE && found)
+			(void) pgcache_store_delete_version(pgcache_store, &put.item.key,
+												ref.meta.version);
+	} while (result == PGCACHE_NOT_STORED);
+	return result == PGCACHE_STORED;
 }
 
 /*
@@ -79,7 +205,8 @@ pgcache_sql_cas(PG_FUNCTION_ARGS)
 	int64		version = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
 
 	pgcache_shmem_require();
-	PG_RETURN_BOOL(put_if(fcinfo, 2, PGCACHE_PUT_CAS, (uint64) version));
+	PG_RETURN_BOOL(put_if(fcinfo, 2, PGCACHE_PUT_CAS, (uint64) version,
+						  "cache_cas"));
 }
 
 /* ---- counting -------------------------------------------------------------- */
@@ -182,15 +309,30 @@ value_to_number(const PgCacheKey *key, const PgCacheValue *value, int64 *number)
 	return true;
 }
 
+/* Whether nothing was published for an entry since it was stored. */
+static bool
+is_unchanged(const PgCacheRef *ref)
+{
+	const PgCacheMeta *meta = &ref->meta;
+
+	for (int i = 0; i < meta->nstamps; i++)
+		if (!pgcache_stamp_unchanged(ref->deps[i], meta->seq))
+			return false;
+	return pgcache_stamp_unchanged(pgcache_stamp_of_space(meta->space), meta->seq) &&
+		pgcache_stamp_unchanged(pgcache_stamp_of_database(MyDatabaseId), meta->seq);
+}
+
 /*
  * Takes over all but the value from the entry to be replaced; false if the
  * entry changed meanwhile.  The time of creation too: how long a sliding entry
- * may live is counted from there.
+ * may live is counted from there.  And what it depends on, with the number from
+ * which on changes of that count: some may be of transactions still running.
  */
 static bool
 keep_description(PgCachePut *put, PgCacheRef *ref)
 {
-	const uint16 kept = PGCACHE_ENTRY_TTL | PGCACHE_ENTRY_SLIDING;
+	const uint16 kept = PGCACHE_ENTRY_TTL | PGCACHE_ENTRY_SLIDING |
+		PGCACHE_ENTRY_DEPS;
 	const PgCacheMeta *meta = &ref->meta;
 	PgCacheItem *item = &put->item;
 
@@ -202,6 +344,12 @@ keep_description(PgCachePut *put, PgCacheRef *ref)
 	item->priority = meta->priority;
 	item->ntags = meta->ntags;
 	item->tags_len = meta->tags_len;
+	if (!is_unchanged(ref))
+		item->seq = meta->seq;
+	item->nstamps = meta->nstamps;
+	item->ntables = meta->ntables;
+	item->deps = put->deps;
+	memcpy(put->deps, ref->deps, (meta->nstamps + meta->ntables) * sizeof(uint32));
 	return meta->ntags == 0 ||
 		pgcache_store_copy_tags(pgcache_store, ref, put->tags);
 }
@@ -223,14 +371,16 @@ begin_count(PgCachePut *put, FunctionCallInfo fcinfo, text *key,
 		CHECK_FOR_INTERRUPTS();
 		pgcache_put_begin(put, fcinfo, 3, -1, 4);
 		pgcache_put_key(put, key);
-		if (!pgcache_lookup_purge(&put->item.key, &ref) ||
-			!pgcache_lookup_value(&put->item.key, &ref, &value))
+		if (!pgcache_lookup_latest(&put->item.key, &ref, "cache_incr"))
 		{
 			*version = 0;
+			put->item.nstamps = 0;
+			put->item.ntables = 0;
 			pgcache_ttl_start(&put->ttl, &put->item);
 			return PG_GETARG_INT64(2);
 		}
-	} while (!keep_description(put, &ref) ||
+	} while (!pgcache_lookup_copy(&ref, &value) ||
+			 !keep_description(put, &ref) ||
 			 !value_to_number(&put->item.key, &value, &number));
 
 	*version = ref.meta.version;
@@ -261,6 +411,6 @@ pgcache_sql_incr(PG_FUNCTION_ARGS)
 			refuse_overflow();
 		pgcache_put_value(&put, Int64GetDatum(result), false, INT8OID);
 		mode = version == 0 ? PGCACHE_PUT_ADD : PGCACHE_PUT_CAS;
-	} while (pgcache_put_store(&put, mode, version) == PGCACHE_NOT_STORED);
+	} while (store_now(&put, mode, version) == PGCACHE_NOT_STORED);
 	PG_RETURN_INT64(result);
 }

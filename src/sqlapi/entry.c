@@ -4,7 +4,9 @@
  *	  cache_entry and the view cache_entries: entries without their values.
  *
  * Neither counts as an access.  Both show what is there whether or not
- * pg_cache.enabled is on.
+ * pg_cache.enabled is on.  cache_entry shows what cache_get would find, so also
+ * what the own transaction has put; cache_entries shows what is in the cache and
+ * the snapshot sees, without the own transaction's changes.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -24,6 +26,7 @@
 #include "base/compat.h"
 #include "shmem/shmem.h"
 #include "sqlapi/lookup.h"
+#include "sqlapi/scan.h"
 
 PG_FUNCTION_INFO_V1(pgcache_sql_entry);
 PG_FUNCTION_INFO_V1(pgcache_sql_entries);
@@ -61,6 +64,7 @@ add_row(ReturnSetInfo *rsinfo, Datum space, const char *key,
 	values[i++] = ObjectIdGetDatum(pgcache_value_type(&value));
 	values[i++] = Int64GetDatum(meta->raw_len);
 	values[i++] = Int64GetDatum(meta->len);
+	nulls[i] = meta->version == 0;
 	values[i++] = Int64GetDatum((int64) meta->version);
 	values[i++] = TimestampTzGetDatum(meta->created);
 	values[i++] = TimestampTzGetDatum(meta->expires);
@@ -76,18 +80,19 @@ Datum
 pgcache_sql_entry(PG_FUNCTION_ARGS)
 {
 	PgCacheLookup lookup;
-	PgCacheRef	ref;
+	PgCacheFound found;
 	char	   *tags;
 
 	pgcache_shmem_require();
 	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1),
 						 PGCACHE_READ);
 	InitMaterializedSRF(fcinfo, 0);
-	if (pgcache_lookup_tags(&lookup.key, &ref, &tags))
+	if (pgcache_lookup_tags(&lookup.key, &found, &tags))
 	{
-		ref.meta.hits = pgcache_store_hits(&ref);
+		if (found.own == NULL)
+			found.ref.meta.hits = pgcache_store_hits(&found.ref);
 		add_row((ReturnSetInfo *) fcinfo->resultinfo, PG_GETARG_DATUM(1),
-				lookup.key.data, &ref.meta, tags);
+				lookup.key.data, &found.ref.meta, tags);
 	}
 	return (Datum) 0;
 }
@@ -115,33 +120,11 @@ visible_names(void)
 	return names;
 }
 
-/*
- * A partition's entries at one moment, in memory that grows until they fit:
- * nothing can be allocated while the partition stands still.
- */
-static char *
-scan_partition(int partition, Size *used)
-{
-	Size		size = 64 * 1024;
-
-	for (;;)
-	{
-		char	   *buf = MemoryContextAllocHuge(CurrentMemoryContext, size);
-
-		*used = pgcache_store_scan(pgcache_store, partition, buf, size);
-		if (*used <= size)
-			return buf;
-		size = *used + *used / 8;
-		pfree(buf);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
 static void
 add_partition(ReturnSetInfo *rsinfo, const Datum *names, int partition)
 {
 	Size		used;
-	char	   *buf = scan_partition(partition, &used);
+	char	   *buf = pgcache_scan_partition(partition, &used);
 	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext,
 											  "cache_entries",
 											  ALLOCSET_DEFAULT_SIZES);
@@ -153,7 +136,8 @@ add_partition(ReturnSetInfo *rsinfo, const Datum *names, int partition)
 		const char *key = p + sizeof(PgCacheScanned);
 
 		CHECK_FOR_INTERRUPTS();
-		if (names[entry->meta.space] == (Datum) 0)
+		if (names[entry->meta.space] == (Datum) 0 ||
+			!pgcache_txn_sees_scanned(&entry->meta, entry->deps))
 			continue;
 		add_row(rsinfo, names[entry->meta.space], key, &entry->meta,
 				key + entry->meta.key_len);

@@ -24,24 +24,35 @@ PG_FUNCTION_INFO_V1(pgcache_sql_get_as);
 PG_FUNCTION_INFO_V1(pgcache_sql_exists);
 PG_FUNCTION_INFO_V1(pgcache_sql_expires_at);
 
+/* Notes and counts a hit. */
+static void
+note_hit(const PgCacheLookup *lookup, PgCacheFound *found)
+{
+	if (found->own == NULL)
+		pgcache_lookup_hit(lookup, &found->ref, pgcache_clock_statement());
+	else
+		pgcache_lookup_count(lookup, PGCACHE_HITS, 1);
+}
+
 /*
- * The rare rest of cache_get: NULL, another type, compressed.  Out of line, so
- * that the common path needs few registers.
+ * The rare rest of cache_get: NULL, another type, compressed, or the own
+ * transaction has changed something.  Out of line, so that the common path needs
+ * few registers.
  */
 static pg_noinline Datum
-get_converted(FunctionCallInfo fcinfo, const PgCacheLookup *lookup)
+get_slowly(FunctionCallInfo fcinfo, const PgCacheLookup *lookup)
 {
-	PgCacheRef	ref;
+	PgCacheFound found;
 	PgCacheValue value;
 	text	   *result = NULL;
 
-	if (!pgcache_lookup_value(&lookup->key, &ref, &value) ||
+	if (!pgcache_lookup_value(&lookup->key, &found, &value) ||
 		!(value.isnull || pgcache_value_to_text(&value, &result)))
 	{
 		pgcache_lookup_count(lookup, PGCACHE_MISSES, 1);
 		PG_RETURN_NULL();
 	}
-	pgcache_lookup_hit(lookup, &ref, pgcache_clock_statement());
+	note_hit(lookup, &found);
 	if (value.isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(result);
@@ -60,13 +71,17 @@ pgcache_sql_get(PG_FUNCTION_ARGS)
 	pgcache_shmem_require();
 	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1),
 						 PGCACHE_READ);
-	while (likely(pgcache_enabled) &&
-		   pgcache_store_find(pgcache_store, &lookup.key, &ref))
+	while (likely(pgcache_enabled))
 	{
 		text	   *result;
 
+		if (unlikely(pgcache_txn_pending))
+			return get_slowly(fcinfo, &lookup);
+		if (!pgcache_store_find(pgcache_store, &lookup.key, &ref) ||
+			!pgcache_txn_sees(&ref))
+			break;
 		if (unlikely(ref.meta.flags & PGCACHE_NOT_PLAIN))
-			return get_converted(fcinfo, &lookup);
+			return get_slowly(fcinfo, &lookup);
 		result = palloc(VARHDRSZ + ref.meta.len);
 		SET_VARSIZE(result, VARHDRSZ + ref.meta.len);
 		PGCACHE_DEBUG_POINT("get-copy");
@@ -87,7 +102,7 @@ Datum
 pgcache_sql_get_as(PG_FUNCTION_ARGS)
 {
 	PgCacheLookup lookup;
-	PgCacheRef	ref;
+	PgCacheFound found;
 	PgCacheValue value;
 	Datum		result = (Datum) 0;
 
@@ -97,14 +112,14 @@ pgcache_sql_get_as(PG_FUNCTION_ARGS)
 	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(2),
 						 PGCACHE_READ);
 	if (!pgcache_enabled ||
-		!pgcache_lookup_value(&lookup.key, &ref, &value) ||
+		!pgcache_lookup_value(&lookup.key, &found, &value) ||
 		!(value.isnull ||
 		  pgcache_value_to_datum(&value, pgcache_args_type(fcinfo, 1), &result)))
 	{
 		pgcache_lookup_count(&lookup, PGCACHE_MISSES, 1);
 		PG_RETURN_NULL();
 	}
-	pgcache_lookup_hit(&lookup, &ref, pgcache_clock_statement());
+	note_hit(&lookup, &found);
 	if (value.isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
@@ -114,7 +129,7 @@ Datum
 pgcache_sql_exists(PG_FUNCTION_ARGS)
 {
 	PgCacheLookup lookup;
-	PgCacheRef	ref;
+	PgCacheFound found;
 
 	pgcache_shmem_require();
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -122,19 +137,19 @@ pgcache_sql_exists(PG_FUNCTION_ARGS)
 	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1),
 						 PGCACHE_READ);
 	PG_RETURN_BOOL(pgcache_enabled &&
-				   pgcache_lookup_find(&lookup.key, &ref));
+				   pgcache_lookup_find(&lookup.key, &found));
 }
 
 Datum
 pgcache_sql_expires_at(PG_FUNCTION_ARGS)
 {
 	PgCacheLookup lookup;
-	PgCacheRef	ref;
+	PgCacheFound found;
 
 	pgcache_shmem_require();
 	pgcache_lookup_begin(&lookup, PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1),
 						 PGCACHE_READ);
-	if (!pgcache_lookup_find(&lookup.key, &ref))
+	if (!pgcache_lookup_find(&lookup.key, &found))
 		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMPTZ(ref.meta.expires);
+	PG_RETURN_TIMESTAMPTZ(found.ref.meta.expires);
 }

@@ -11,6 +11,7 @@
 #define PGCACHE_SQLAPI_LOOKUP_H
 
 #include "sqlapi/args.h"
+#include "txn/txn.h"
 #include "value/value.h"
 
 /*
@@ -45,8 +46,20 @@ pgcache_lookup_count(const PgCacheLookup *lookup, PgCacheCounter counter,
 }
 
 /*
- * Notes and counts a hit.  statement is the caller's statement start.  How far
- * an entry must have sunk to be moved is a setting of this session.
+ * An entry found: one in the store, or what the own transaction put and has not
+ * committed, of which ref has the description only.
+ */
+typedef struct PgCacheFound
+{
+	PgCacheRef	ref;
+	const PgCacheItem *own;		/* NULL: it is in the store; else valid until
+								 * the transaction's next change */
+} PgCacheFound;
+
+/*
+ * Notes and counts a hit of an entry in the store.  statement is the caller's
+ * statement start.  How far an entry must have sunk to be moved is a setting of
+ * this session.
  */
 static inline void
 pgcache_lookup_hit(const PgCacheLookup *lookup, PgCacheRef *ref,
@@ -58,39 +71,42 @@ pgcache_lookup_hit(const PgCacheLookup *lookup, PgCacheRef *ref,
 }
 
 /*
- * Finds the entry of key, unless its value's type was altered or dropped.
- * Counts nothing.
+ * Finds the entry of key that the caller is to see: the own transaction's, or
+ * the one in the store if the snapshot sees it and nothing invalidated it.  Not
+ * if its value's type was altered or dropped.  Counts nothing.
  */
-static inline bool
-pgcache_lookup_find(const PgCacheKey *key, PgCacheRef *ref)
-{
-	return pgcache_store_find(pgcache_store, key, ref) &&
-		pgcache_value_is_current(ref->meta.typid, ref->meta.fingerprint);
-}
+extern bool pgcache_lookup_find(const PgCacheKey *key, PgCacheFound *found);
 
 /*
- * As pgcache_lookup_find, for those who decide by whether there is an entry: one
- * whose value's type was altered or dropped is removed, so that the store holds
- * it for absent as well.
+ * The entry of key in its latest committed state, for those who decide by that
+ * and act at once (see pgcache_txn_latest).  One that is dead, or whose value's
+ * type was altered or dropped, is removed, so that the store holds it for absent
+ * as well.
  */
-extern bool pgcache_lookup_purge(const PgCacheKey *key, PgCacheRef *ref);
+extern bool pgcache_lookup_latest(const PgCacheKey *key, PgCacheRef *ref,
+								  const char *function);
 
 /* Describes a found entry's value, the bytes of which are at data. */
 extern void pgcache_lookup_describe(const PgCacheMeta *meta, const char *data,
 									PgCacheValue *value);
 
 /*
- * Finds the entry of key and copies its value into palloc'd memory; false where
- * there is none.  Counts nothing.
+ * As pgcache_lookup_find, and copies the value into palloc'd memory.
  */
-extern bool pgcache_lookup_value(const PgCacheKey *key, PgCacheRef *ref,
+extern bool pgcache_lookup_value(const PgCacheKey *key, PgCacheFound *found,
 								 PgCacheValue *value);
+
+/*
+ * The same for an entry in the store that is found already; false where it
+ * changed meanwhile.
+ */
+extern bool pgcache_lookup_copy(PgCacheRef *ref, PgCacheValue *value);
 
 /*
  * As pgcache_lookup_value for the tags, as the store has them: NULL where there
  * are none.
  */
-extern bool pgcache_lookup_tags(const PgCacheKey *key, PgCacheRef *ref,
+extern bool pgcache_lookup_tags(const PgCacheKey *key, PgCacheFound *found,
 								char **tags);
 
 #endif							/* PGCACHE_SQLAPI_LOOKUP_H */

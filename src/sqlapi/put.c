@@ -3,6 +3,9 @@
  * put.c
  *	  cache_put, cache_delete, cache_touch, cache_clear.
  *
+ * These are changes of the transaction, which the room txn keeps until its end;
+ * with pg_cache.transactional off it does them at once.
+ *
  * Copyright (c) 2026, pg_cache contributors
  *
  *-------------------------------------------------------------------------
@@ -44,6 +47,7 @@ pgcache_put_begin(PgCachePut *put, FunctionCallInfo fcinfo,
 					  pg_atomic_read_u64(pgcache_space_changes)));
 
 	put->incarnation = space->incarnation;
+	put->now = pgcache_args_now(space->transactional);
 	put->compression = space->compression >= 0 ?
 		space->compression : pgcache_compression;
 	put->threshold = space->compression_threshold >= 0 ?
@@ -59,6 +63,9 @@ pgcache_put_begin(PgCachePut *put, FunctionCallInfo fcinfo,
 	if (tags_arg >= 0 && !PG_ARGISNULL(tags_arg))
 		item->tags_len = pgcache_args_tags(fcinfo, tags_arg, put->tags,
 										   &item->ntags);
+	item->admit = NULL;
+	item->admit_arg = NULL;
+	item->stored_version = NULL;
 }
 
 void
@@ -70,7 +77,12 @@ pgcache_put_value(PgCachePut *put, Datum datum, bool isnull, Oid typid)
 	pgcache_value_flatten(datum, isnull, typid, put->compression,
 						  put->threshold, &value);
 	item->flags &= ~(PGCACHE_ENTRY_NULL | PGCACHE_ENTRY_TYPED |
-					 PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD);
+					 PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD |
+					 PGCACHE_ENTRY_PRIORITY | PGCACHE_ENTRY_TAGS);
+	if (item->priority != 0)
+		item->flags |= PGCACHE_ENTRY_PRIORITY;
+	if (item->ntags > 0)
+		item->flags |= PGCACHE_ENTRY_TAGS;
 	if (value.isnull)
 		item->flags |= PGCACHE_ENTRY_NULL;
 	if (OidIsValid(value.typid))
@@ -86,81 +98,74 @@ pgcache_put_value(PgCachePut *put, Datum datum, bool isnull, Oid typid)
 	item->value = value.isnull ? "" : value.data;
 }
 
-PgCachePutResult
-pgcache_put_store(PgCachePut *put, PgCachePutMode mode, uint64 version)
+/* Since when the data count as read, by the argument; NULL: as ever. */
+static const PgCacheBound *
+get_lease(FunctionCallInfo fcinfo, int argno, const PgCacheKey *key)
 {
-	PgCacheItem *item = &put->item;
-	PgCachePutResult result;
+	text	   *token;
 
-	item->flags &= ~(PGCACHE_ENTRY_PRIORITY | PGCACHE_ENTRY_TAGS);
-	if (item->priority != 0)
-		item->flags |= PGCACHE_ENTRY_PRIORITY;
-	if (item->ntags > 0)
-		item->flags |= PGCACHE_ENTRY_TAGS;
-
-	pgcache_store_tune();
-	PGCACHE_DEBUG_POINT("put-store");
-	result = pgcache_store_put(pgcache_store, item, mode, version);
-	if (result == PGCACHE_STORED)
-		pgcache_count(item->key.space, put->incarnation, PGCACHE_PUTS, 1);
-	else if (result == PGCACHE_DROPPED)
-		pgcache_count(item->key.space, put->incarnation, PGCACHE_DROPPED_PUTS, 1);
-	else if (result == PGCACHE_STALE)
-		pgcache_count(item->key.space, put->incarnation, PGCACHE_STALE_PUTS, 1);
-	return result;
-}
-
-bool
-pgcache_put_delete(const PgCacheKey *key, PgCacheIncarnation incarnation)
-{
-	PgCacheRef	ref;
-
-	if (!pgcache_lookup_purge(key, &ref) ||
-		!pgcache_store_delete(pgcache_store, key))
-		return false;
-	pgcache_count(key->space, incarnation, PGCACHE_DELETES, 1);
-	return true;
+	if (PG_ARGISNULL(argno))
+		return NULL;
+	token = PG_GETARG_TEXT_PP(argno);
+	return pgcache_lease_read(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), key);
 }
 
 Datum
 pgcache_sql_put(PG_FUNCTION_ARGS)
 {
 	PgCachePut	put;
+	Oid			tables[PGCACHE_MAX_TABLES];
+	int			ntables = 0;
+	const PgCacheBound *bound;
 	text	   *key;
 
 	pgcache_shmem_require();
 	key = pgcache_args_text(fcinfo, 0, "key");
-	pgcache_args_unsupported(fcinfo, 6, "depends_on");
-	pgcache_args_unsupported(fcinfo, 7, "lease");
+	if (!PG_ARGISNULL(6))
+		ntables = pgcache_args_tables(fcinfo, 6, tables);
 	pgcache_put_begin(&put, fcinfo, 2, 3, 4);
 	pgcache_put_key(&put, key);
 	if (!PG_ARGISNULL(5) && PG_GETARG_INT32(5) != 0)
 		put.item.priority = PG_GETARG_INT32(5);
+	bound = get_lease(fcinfo, 7, &put.item.key);
 
 	if (unlikely(!pgcache_enabled))
 	{
-		(void) pgcache_put_delete(&put.item.key, put.incarnation);
+		pgcache_txn_delete(&put.item.key, put.incarnation, PGCACHE_DELETES, put.now);
 		PG_RETURN_VOID();
 	}
 	pgcache_put_value(&put, PG_GETARG_DATUM(1), PG_ARGISNULL(1),
 					  pgcache_args_type(fcinfo, 1));
 	pgcache_ttl_start(&put.ttl, &put.item);
-	(void) pgcache_put_store(&put, PGCACHE_PUT_SET, 0);
+	pgcache_txn_put(&put.item, put.incarnation, bound, tables, ntables, put.now);
 	PG_RETURN_VOID();
 }
 
+/* An entry that the caller does not see must go as well. */
 Datum
 pgcache_sql_delete(PG_FUNCTION_ARGS)
 {
-	PgCacheLookup lookup;
+	PgCacheSpace *space;
+	PgCacheIncarnation incarnation;
+	PgCacheKey	where;
+	PgCacheFound found;
 	text	   *key;
+	text	   *name;
+	bool		now;
+	bool		result;
 
 	pgcache_shmem_require();
 	key = pgcache_args_text(fcinfo, 0, "key");
-	pgcache_lookup_begin(&lookup, key,
-						 pgcache_args_text(fcinfo, 1, "namespace"),
-						 PGCACHE_WRITE);
-	PG_RETURN_BOOL(pgcache_put_delete(&lookup.key, lookup.incarnation));
+	name = pgcache_args_text(fcinfo, 1, "namespace");
+	space = pgcache_args_space(name, PGCACHE_WRITE);
+	pgcache_args_key(&where, space->slot, key);
+	incarnation = space->incarnation;
+	now = pgcache_args_now(space->transactional);
+
+	result = pgcache_lookup_find(&where, &found);
+	PGCACHE_DEBUG_POINT("delete-store");
+	pgcache_txn_delete(&where, incarnation, PGCACHE_DELETES, now);
+	PG_RETURN_BOOL(result);
 }
 
 /*
@@ -174,9 +179,12 @@ pgcache_sql_touch(PG_FUNCTION_ARGS)
 	text	   *name;
 	int64		given;
 	PgCacheSpace *space;
+	PgCacheIncarnation incarnation;
 	PgCacheKey	where;
 	PgCacheTtl	ttl;
-	PgCacheRef	ref;
+	PgCacheLife life;
+	PgCacheFound found;
+	bool		now;
 
 	pgcache_shmem_require();
 	key = pgcache_args_text(fcinfo, 0, "key");
@@ -184,33 +192,19 @@ pgcache_sql_touch(PG_FUNCTION_ARGS)
 	name = pgcache_args_text(fcinfo, 2, "namespace");
 	space = pgcache_args_space(name, PGCACHE_WRITE);
 	pgcache_args_key(&where, space->slot, key);
+	incarnation = space->incarnation;
+	now = pgcache_args_now(space->transactional);
 	pgcache_ttl_rule(&ttl, space, given);
 	pgcache_store_tune();
 
-	while (pgcache_lookup_find(&where, &ref))
-	{
-		PgCacheLife life;
-
-		pgcache_ttl_life(&ttl, ttl.usec != 0 ? pgcache_clock_now() : 0,
-						 ref.meta.created, &life);
-		PGCACHE_DEBUG_POINT("touch-store");
-		if (pgcache_store_touch(pgcache_store, &where, ref.meta.version,
-								life.expires, life.slide, life.slide_cap))
-			PG_RETURN_BOOL(true);
-		CHECK_FOR_INTERRUPTS();
-	}
-	PG_RETURN_BOOL(false);
-}
-
-/* What is live now counts as invalidated by hand. */
-static void
-clear_space(uint16 slot, PgCacheIncarnation incarnation)
-{
-	PgCacheUsage usage;
-
-	pgcache_store_usage(pgcache_store, slot, &usage);
-	pgcache_store_clear(pgcache_store, slot);
-	pgcache_count(slot, incarnation, PGCACHE_INVALIDATED_MANUAL, usage.entries);
+	if (!pgcache_lookup_find(&where, &found))
+		PG_RETURN_BOOL(false);
+	pgcache_ttl_life(&ttl, ttl.usec != 0 ? pgcache_clock_now() : 0,
+					 found.ref.meta.created, &life);
+	PGCACHE_DEBUG_POINT("touch-store");
+	pgcache_txn_touch(&where, incarnation, found.ref.meta.version,
+					  life.expires, life.slide, life.slide_cap, now);
+	PG_RETURN_BOOL(true);
 }
 
 Datum
@@ -223,19 +217,19 @@ pgcache_sql_clear(PG_FUNCTION_ARGS)
 		int			n;
 
 		pgcache_space_require_owner("cache_clear");
-		spaces = pgcache_space_list(&n);
+		spaces = pgcache_space_list_slotted(&n, false);
 		for (int i = 0; i < n; i++)
-		{
-			if (spaces[i].incarnation != 0)
-				clear_space(spaces[i].slot, spaces[i].incarnation);
-		}
+			pgcache_txn_clear(spaces[i].slot, spaces[i].incarnation,
+							  pgcache_args_now(spaces[i].transactional));
+		pfree(spaces);
 	}
 	else
 	{
 		PgCacheSpace *space = pgcache_args_space(PG_GETARG_TEXT_PP(0),
 												 PGCACHE_WRITE);
 
-		clear_space(space->slot, space->incarnation);
+		pgcache_txn_clear(space->slot, space->incarnation,
+						  pgcache_args_now(space->transactional));
 	}
 	PG_RETURN_VOID();
 }

@@ -12,6 +12,7 @@
 
 #include "sqlapi/args.h"
 #include "sqlapi/ttl.h"
+#include "txn/txn.h"
 
 /*
  * A put being prepared.  Keeps what is needed of the namespace, because
@@ -21,10 +22,12 @@ typedef struct PgCachePut
 {
 	PgCacheItem item;			/* item.key.space is the namespace's slot */
 	PgCacheIncarnation incarnation;
+	bool		now;			/* not at commit */
 	PgCacheCompression compression;
 	int			threshold;
 	PgCacheTtl	ttl;
 	char		tags[PGCACHE_MAX_TAGS_LEN];
+	uint32		deps[PGCACHE_MAX_DEPS]; /* for puts that act at once */
 } PgCachePut;
 
 /*
@@ -41,19 +44,11 @@ pgcache_put_key(PgCachePut *put, text *key)
 	pgcache_store_prefetch_bucket(pgcache_store, &put->item.key);
 }
 
-/* Flattens the value; allocates in the current memory context. */
+/*
+ * Flattens the value; allocates in the current memory context.  The item then
+ * has all that pgcache_txn_put wants but a life: pgcache_ttl_start.
+ */
 extern void pgcache_put_value(PgCachePut *put, Datum datum, bool isnull,
 							  Oid typid);
-
-/* Stores what was prepared, and counts it.  Sets no TTL: pgcache_ttl_start. */
-extern PgCachePutResult pgcache_put_store(PgCachePut *put, PgCachePutMode mode,
-										  uint64 version);
-
-/*
- * Deletes the entry, as a put does while the cache is off; true, and counted,
- * where there was one that could be read.
- */
-extern bool pgcache_put_delete(const PgCacheKey *key,
-							   PgCacheIncarnation incarnation);
 
 #endif							/* PGCACHE_SQLAPI_PUT_H */

@@ -19,6 +19,8 @@
 
 #include "access/transam.h"
 
+#include "stamp/broken.h"
+
 /* ---- snapshots ------------------------------------------------------------- */
 
 /*
@@ -62,7 +64,8 @@ extern bool pgcache_snap_sees(const PgCacheSnap *snap, uint64 xid);
 
 typedef struct PgCachePublish
 {
-	uint64		writer:62;		/* xid; IMMEDIATE: latest completed + 1 then */
+	uint64		writer:44;		/* xid; IMMEDIATE: latest completed + 1 then */
+	uint64		backend:18;		/* IMMEDIATE: whose change it was */
 	uint64		kind:2;
 	uint64		number;			/* publish number, ascending in all rings */
 } PgCachePublish;
@@ -72,7 +75,8 @@ typedef struct PgCacheRing
 {
 	PgCachePublish at[PGCACHE_RING_SIZE];	/* newest first; number 0: none */
 	uint64		evicted;		/* highest publish number that fell out */
-	uint64		floor;			/* highest writer that fell out */
+	uint64		floor;			/* highest writer that fell out; of IMMEDIATE
+								 * ones the id before */
 	uint64		floor_after;	/* snapshots whose xmax is higher see all that
 								 * fell out; PG_UINT64_MAX: not known */
 	uint64		asof;			/* highest asof of a put without xid */
@@ -81,9 +85,20 @@ typedef struct PgCacheRing
 	uint32		ddl_done;		/* DDL epoch of the last that has */
 } PgCacheRing;
 
-/* Adds a publish; finished_below: all transactions below it have finished. */
+/*
+ * Adds a publish.  finished_below: all transactions below it have finished;
+ * latest_completed: pgcache_latest_completed(), read after that was known.
+ */
 extern void pgcache_ring_add(PgCacheRing *ring, const PgCachePublish *publish,
 							 uint64 finished_below, uint64 latest_completed);
+
+/*
+ * Notes a publish as one that fell out; then updates floor_after.  For lists that
+ * are no rings (predicates); pgcache_ring_add does it by itself.
+ */
+extern void pgcache_ring_evict(PgCacheRing *ring, const PgCachePublish *publish);
+extern void pgcache_ring_settle(PgCacheRing *ring, uint64 finished_below,
+								uint64 latest_completed);
 
 /* ---- storing --------------------------------------------------------------- */
 
@@ -99,16 +114,18 @@ typedef struct PgCacheBound
 	uint64		fence;			/* PG_UINT64_MAX unless of a lease */
 	uint32		ddl_epoch;		/* messages up to that were processed before
 								 * the data were read */
+	uint32		backend;		/* whose immediate changes came before, in the
+								 * order of its program; 0: nobody's */
 } PgCacheBound;
 
 /* Whether an object changed since: the data must not be stored. */
 extern bool pgcache_rule_stale(const PgCacheRing *ring, const PgCacheBound *bound);
 
-/*
- * As before for a single publish that is in no ring (a predicate).
- */
+/* Its two halves: one publish, and what fell out of the ring. */
 extern bool pgcache_rule_unseen(const PgCachePublish *publish,
 								const PgCacheBound *bound);
+extern bool pgcache_rule_evicted(const PgCacheRing *ring,
+								 const PgCacheBound *bound);
 
 /* In addition for tables: whether DDL may have gone by unnoticed. */
 extern bool pgcache_rule_ddl(const PgCacheRing *ring, const PgCacheBound *bound);
@@ -117,7 +134,7 @@ extern bool pgcache_rule_ddl(const PgCacheRing *ring, const PgCacheBound *bound)
 static inline bool
 pgcache_rule_older(const PgCacheRing *ring, const PgCacheBound *bound)
 {
-	return bound->snap.asof < ring->asof;
+	return bound->snap.asof < ring->asof && !PGCACHE_BROKEN(noasof);
 }
 
 /* ---- serving --------------------------------------------------------------- */

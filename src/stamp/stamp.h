@@ -8,6 +8,12 @@
  * ring of the last transactions that changed the object, on two cache lines.
  * Two objects may share a stamp: that only makes for misses.
  *
+ *	  table.c		the table of stamps, and the DDL epoch
+ *	  snapshot.c	the server's snapshots and transaction ids, as the rules want
+ *	  rules.c		the rules
+ *	  predicate.c	invalidations by pattern
+ *	  broken.c		breaks the rules, in test builds
+ *
  * Locking: a writer marks the stamp busy by an atomic change of its version, for
  * some dozens of instructions, in which nothing can be interrupted; readers copy
  * and compare versions, and write nothing.
@@ -27,8 +33,39 @@
 /* The place of a stamp in the table. */
 typedef uint32 PgCacheStamp;
 
-extern PgCacheStamp pgcache_stamp_of_space(uint16 slot);
-extern PgCacheStamp pgcache_stamp_of_database(Oid database);
+/*
+ * A stamp in shared memory.  Who makes the version odd may change the rest, then
+ * makes it even again.  The ring's first number is also read without a look at
+ * the version; it never falls.
+ */
+typedef struct PgCacheSharedStamp
+{
+	pg_atomic_uint64 version;
+	PgCacheRing ring;
+} PgCacheSharedStamp;
+
+/*
+ * The table: first stamps of databases, by a hash of their OIDs; then one for
+ * each slot of a namespace; then those of keys, tags and relations.
+ */
+extern PgCacheSharedStamp *pgcache_stamp_table;
+
+#define PGCACHE_DATABASE_STAMP_BITS	6
+#define PGCACHE_DATABASE_STAMPS		(1 << PGCACHE_DATABASE_STAMP_BITS)
+
+static inline PgCacheStamp
+pgcache_stamp_of_space(uint16 slot)
+{
+	return PGCACHE_DATABASE_STAMPS + slot;
+}
+
+static inline PgCacheStamp
+pgcache_stamp_of_database(Oid database)
+{
+	return (uint32) (database * 0x9e3779b1U) >> (32 - PGCACHE_DATABASE_STAMP_BITS);
+}
+
+/* By the store's hash of the key. */
 extern PgCacheStamp pgcache_stamp_of_key(uint64 hash);
 extern PgCacheStamp pgcache_stamp_of_tag(uint16 slot, const char *tag, int len);
 extern PgCacheStamp pgcache_stamp_of_relation(Oid database, Oid relation);
@@ -45,14 +82,18 @@ extern uint64 pgcache_stamp_now(void);
  */
 extern uint64 pgcache_stamp_publish(PgCacheStamp stamp, uint64 writer, int kind);
 
-/* Notes a put without xid in a key's stamp. */
+/* Notes a put without xid in a key's stamp.  Full barrier. */
 extern void pgcache_stamp_note_asof(PgCacheStamp stamp, uint64 asof);
 
 /* Copies a stamp. */
 extern void pgcache_stamp_read(PgCacheStamp stamp, PgCacheRing *ring);
 
 /* The number of the stamp's last publish, without a copy; for the hot path. */
-extern pg_atomic_uint64 *pgcache_stamp_last(PgCacheStamp stamp);
+static inline pg_atomic_uint64 *
+pgcache_stamp_last(PgCacheStamp stamp)
+{
+	return (pg_atomic_uint64 *) &pgcache_stamp_table[stamp].ring.at[0].number;
+}
 
 /* Whether nothing was published in the stamp from number seq on. */
 static inline bool
@@ -87,7 +128,8 @@ extern uint64 pgcache_latest_completed(void);
 
 /*
  * A snapshot in the form that the rules want.  xip points into the snapshot.
- * False for one that is not of MVCC kind.
+ * False for one that is not of MVCC kind, and for NULL.  Notes what it says of
+ * finished transactions.
  */
 extern bool pgcache_snap_from(Snapshot snapshot, PgCacheSnap *snap);
 
@@ -97,7 +139,7 @@ extern uint64 pgcache_snap_asof(Snapshot snapshot);
 /* Copies a bound, with its xip, into palloc'd memory. */
 extern PgCacheBound *pgcache_bound_copy(const PgCacheBound *bound);
 
-/* A 32-bit id of our time as a full one. */
+/* A 32-bit id of our time (within 2^31 of the present) as a full one. */
 extern uint64 pgcache_full_xid(TransactionId xid);
 
 /* Registers the part of shared memory. */

@@ -35,6 +35,7 @@ typedef struct Check
 	int64		extents;		/* of these */
 	int64		dead;
 	int64		ttl;
+	int64		deps;
 	PgCachePartitionUsage sum;
 } Check;
 
@@ -204,6 +205,30 @@ check_extents(Check *c, PgCacheOffset offset, const PgCacheEntry *entry,
 		fault(c, "the extents of entry %u do not add up", offset);
 }
 
+/* The fields that transactions are about, and that all have their place. */
+static void
+check_fields(Check *c, PgCacheOffset offset, const PgCacheEntry *entry,
+			 const EntryFields *fields)
+{
+	Size		size = ENTRY_HEADER_BYTES + entry->key_len + fields->size +
+	fields_deps_len(fields) + fields->tags_len + (Size) fields->inline_len;
+
+	if (size > (Size) BLOCK_SIZE(entry->block) << c->store->shift)
+		fault(c, "entry %u has %zu bytes, more than its block", offset, size);
+	if ((entry->flags & (PGCACHE_ENTRY_ASOF | PGCACHE_ENTRY_HINTS)) &&
+		!(entry->flags & PGCACHE_ENTRY_WRITER))
+		fault(c, "entry %u has no writer, but flags 0x%x", offset,
+			  (unsigned) entry->flags);
+	if ((entry->flags & PGCACHE_ENTRY_WRITER) && fields->writer == 0)
+		fault(c, "entry %u has writer 0", offset);
+	if (fields->nstamps + fields->ntables > PGCACHE_MAX_DEPS)
+		fault(c, "entry %u depends on %d stamps and %d tables", offset,
+			  fields->nstamps, fields->ntables);
+	if (fields->ntags > PGCACHE_MAX_TAGS || fields->tags_len > PGCACHE_MAX_TAGS_LEN)
+		fault(c, "entry %u has %d tags of %d bytes", offset, fields->ntags,
+			  fields->tags_len);
+}
+
 static void
 check_entry(Check *c, PgCacheBucket *first, PgCacheBucket *bucket, int i)
 {
@@ -237,6 +262,8 @@ check_entry(Check *c, PgCacheBucket *first, PgCacheBucket *bucket, int i)
 		fault(c, "entry %u is in the wrong place of the index", offset);
 
 	pgcache_entry_fields(entry, &fields);
+	check_fields(c, offset, entry, &fields);
+	c->deps += (entry->flags & PGCACHE_ENTRY_DEPS) != 0;
 	if (entry->flags & ENTRY_CHAINED)
 		check_extents(c, offset, entry, &fields);
 	if (((entry->flags & PGCACHE_ENTRY_TTL) != 0) != (bucket->expiry[i] != 0))
@@ -251,6 +278,9 @@ check_entry(Check *c, PgCacheBucket *first, PgCacheBucket *bucket, int i)
 		c->dead++;
 	else
 		pgcache_usage_account(store, &c->sum, entry, 1);
+	if (entry->seq > usage_of(store, entry->space, c->part)->newest &&
+		entry->seq >= usage_of(store, entry->space, c->part)->clear_seq)
+		fault(c, "entry %u is newer than the newest", offset);
 }
 
 /* The regions of the index: segments, and those of overflow buckets. */
@@ -403,6 +433,11 @@ check_accounts(Check *c)
 	if (c->ttl != c->part->nttl)
 		fault(c, "%lld entries have a TTL, not %lld",
 			  (long long) c->ttl, (long long) c->part->nttl);
+	if (c->deps != c->part->ndeps)
+		fault(c, "%lld entries have deps, not %lld",
+			  (long long) c->deps, (long long) c->part->ndeps);
+	if (c->part->dead_left > TABLE_BUCKETS(pg_atomic_read_u64(&c->part->table)))
+		fault(c, "more buckets than there are may have dead entries");
 }
 
 /* ---- pool ------------------------------------------------------------------------ */

@@ -3,7 +3,7 @@
  * entry.c
  *	  The layout of an entry: packing and unpacking its optional fields.
  *
- *		header | key | fields, by flag | tags | value, or its first part
+ *		header | key | fields, by flag | deps | tags | value, or its first part
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -16,10 +16,12 @@
 
 /*
  * FIELD(flags, member): present if one of the flags is set, in this order.
- * expires comes first, where writers change it in place.
+ * expires comes first, where writers change it in place; then the writer, where
+ * readers find it without unpacking the rest.
  */
 #define FIELDS(FIELD) \
 	FIELD(PGCACHE_ENTRY_TTL, expires) \
+	FIELD(PGCACHE_ENTRY_WRITER, writer) \
 	FIELD(PGCACHE_ENTRY_SLIDING, slide) \
 	FIELD(PGCACHE_ENTRY_SLIDING, slide_cap) \
 	FIELD(PGCACHE_ENTRY_TYPED, typid) \
@@ -29,7 +31,9 @@
 	FIELD(ENTRY_CHAINED, chain) \
 	FIELD(ENTRY_CHAINED, inline_len) \
 	FIELD(PGCACHE_ENTRY_TAGS, tags_len) \
-	FIELD(PGCACHE_ENTRY_TAGS, ntags)
+	FIELD(PGCACHE_ENTRY_TAGS, ntags) \
+	FIELD(PGCACHE_ENTRY_DEPS, nstamps) \
+	FIELD(PGCACHE_ENTRY_DEPS, ntables)
 
 #define UNPACK(mask, member) \
 	if (flags & (mask)) \
@@ -74,6 +78,13 @@ pgcache_entry_pack(char *p, uint32 flags, const EntryFields *fields)
 	FIELDS(PACK);
 	Assert(p - start <= ENTRY_MAX_FIELDS);
 	return p - start;
+}
+
+void
+pgcache_entry_deps(const PgCacheEntry *entry, const EntryFields *fields,
+				   uint32 *deps)
+{
+	memcpy(deps, entry_fields_at(entry) + fields->size, fields_deps_len(fields));
 }
 
 uint64

@@ -21,7 +21,7 @@
 
 #include "store/store_internal.h"
 
-/* Buckets looked at for dead entries before the policy is asked. */
+/* Buckets looked at for entries known to be dead before the policy is asked. */
 #define DEAD_LOOKS		1024
 
 /* Expired entries removed at once before it is. */
@@ -42,16 +42,22 @@ pgcache_usage_refresh(PgCacheStore *store, PgCachePartition *part, uint16 space)
 	PgCachePartitionUsage *u = usage_of(store, space, part);
 	uint64		clear_seq = pg_atomic_read_u64(&store->spaces[space].clear_seq);
 
-	if (u->clear_seq != clear_seq)
+	if (likely(u->heeded == clear_seq))
+		return u;
+	u->heeded = clear_seq;
+	if (u->entries > 0 && u->newest >= clear_seq)
 	{
-		part->ndead += u->entries;
-		u->entries = 0;
-		u->key_bytes = 0;
-		u->bytes = 0;
-		u->stored_bytes = 0;
-		u->memory = 0;
-		u->clear_seq = clear_seq;
+		pgcache_dead_look(part);
+		return u;
 	}
+	part->ndead += u->entries;
+	u->entries = 0;
+	u->key_bytes = 0;
+	u->bytes = 0;
+	u->stored_bytes = 0;
+	u->memory = 0;
+	u->newest = 0;
+	u->clear_seq = clear_seq;
 	return u;
 }
 
@@ -85,6 +91,16 @@ pgcache_usage_account(const PgCacheStore *store, PgCachePartitionUsage *u,
 	u->memory += sign * ((int64) entry_granules(store, entry) << store->shift);
 }
 
+/* Counts the kinds of entries that sweeps look for. */
+static inline void
+count_kinds(PgCachePartition *part, const PgCacheEntry *entry, int sign)
+{
+	if (entry->flags & PGCACHE_ENTRY_TTL)
+		part->nttl += sign;
+	if (entry->flags & PGCACHE_ENTRY_DEPS)
+		part->ndeps += sign;
+}
+
 void
 pgcache_entry_account(PgCacheStore *store, PgCachePartition *part,
 					  const PgCacheEntry *entry, const PgCacheEntry *replaced)
@@ -92,6 +108,8 @@ pgcache_entry_account(PgCacheStore *store, PgCachePartition *part,
 	PgCachePartitionUsage *u = pgcache_usage_refresh(store, part, entry->space);
 
 	/* The namespace may have been cleared while we made room. */
+	if (likely(entry->seq >= u->clear_seq))
+		u->newest = Max(u->newest, entry->seq);
 	if (unlikely(entry->seq < u->clear_seq))
 	{
 		part->ndead++;
@@ -104,7 +122,7 @@ pgcache_entry_account(PgCacheStore *store, PgCachePartition *part,
 		u->stored_bytes += (int64) entry->len - replaced->len;
 		u->memory += ((int64) entry_granules(store, entry) -
 					  entry_granules(store, replaced)) * ((int64) 1 << store->shift);
-		part->nttl -= (replaced->flags & PGCACHE_ENTRY_TTL) != 0;
+		count_kinds(part, replaced, -1);
 	}
 	else
 	{
@@ -112,7 +130,7 @@ pgcache_entry_account(PgCacheStore *store, PgCachePartition *part,
 		if (replaced)
 			pgcache_entry_unaccount(store, part, replaced, CAUSE_REPLACED);
 	}
-	part->nttl += (entry->flags & PGCACHE_ENTRY_TTL) != 0;
+	count_kinds(part, entry, 1);
 }
 
 /* ---- removing ---------------------------------------------------------------- */
@@ -151,15 +169,14 @@ pgcache_entry_unaccount(PgCacheStore *store, PgCachePartition *part,
 {
 	PgCachePartitionUsage *u = pgcache_usage_refresh(store, part, entry->space);
 
-	if (entry->flags & PGCACHE_ENTRY_TTL)
-		part->nttl--;
+	count_kinds(part, entry, -1);
 	if (entry->seq < u->clear_seq)
 	{
 		part->ndead--;
 		return;
 	}
 	pgcache_usage_account(store, u, entry, -1);
-	if (cause == CAUSE_EVICTED)
+	if (cause == CAUSE_EVICTED && !entry_is_dead(store, entry))
 		u->evictions++;
 	else if (cause == CAUSE_EXPIRED)
 		u->expirations++;
@@ -262,15 +279,37 @@ heed_clears(PgCacheStore *store, PgCachePartition *part)
 	part->clears = clears;
 }
 
+/*
+ * Removes dead entries, if some buckets show any.  Where it is not known that
+ * there are any, a vain look makes the next ones shorter: after changes of
+ * something that hardly any entry depends on, looking must not cost more than
+ * the few entries it finds.
+ */
+static bool
+remove_some_dead(PgCacheStore *store, PgCachePartition *part)
+{
+	bool		known = part->ndead > 0;
+
+	if (pgcache_dead_sweep(store, part, known ? DEAD_LOOKS : part->dead_looks) > 0)
+	{
+		part->dead_looks = MOST_DEAD_LOOKS;
+		return true;
+	}
+	if (!known)
+		part->dead_looks = Max(part->dead_looks / 2, LEAST_DEAD_LOOKS);
+	return false;
+}
+
 bool
 pgcache_make_room(PgCacheStore *store, PgCachePartition *part)
 {
 	PgCacheClass *class;
 
 	heed_clears(store, part);
+	pgcache_heed_deaths(store, part);
 	if (part->nttl > 0 && pgcache_expiry_sweep(store, part, store->now(), EXPIRY_BATCH, EXPIRY_LOOKS) > 0)
 		return true;
-	if (part->ndead > 0 && pgcache_dead_sweep(store, part, DEAD_LOOKS) > 0)
+	if (has_dead(part) && remove_some_dead(store, part))
 		return true;
 	class = choose_class(store, part, true);
 	if (class == NULL)

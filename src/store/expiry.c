@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * expiry.c
- *	  Removing what has expired, and what was cleared.
+ *	  Removing what has expired, and what is dead.
  *
  * Buckets hold a coarse expiry of 16 bits, so that expired entries are found
  * by reading the index alone, front to back, without a timer wheel or links in
@@ -11,6 +11,10 @@
  * codes say nothing, and entries are asked.  A partition knows a time before
  * which nothing in it expires, so that most sweeps end at once; it is found
  * anew whenever a round over all buckets ends, which may take several sweeps.
+ *
+ * Dead entries, which nobody will be served, are found by a hand that goes over
+ * the buckets: while the partition knows that it has some (ndead), or for one
+ * turn after it has noticed that there may be some (dead_left).
  *
  * Locking: the partition's lock, held exclusively.
  *
@@ -30,6 +34,9 @@
 
 /* Entries that the worker removes in one hold of the lock. */
 #define SWEEP_BATCH		64
+
+/* Buckets where it looks for dead ones in one hold. */
+#define SWEEP_LOOKS		1024
 
 /* Seconds since the store was made; may be negative, and more than 32 bits. */
 static int64
@@ -218,6 +225,56 @@ pgcache_expiry_unsure(PgCachePartition *part)
 	part->round_next = DT_NOBEGIN;
 }
 
+/* ---- dead entries ---------------------------------------------------------- */
+
+void
+pgcache_dead_look(PgCachePartition *part)
+{
+	if (part->dead_left == 0)
+		part->dead_looks = MOST_DEAD_LOOKS;
+	part->dead_left = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
+}
+
+void
+pgcache_dead_unsure(PgCachePartition *part)
+{
+	if (part->dead_left > 0)
+		part->dead_left = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
+}
+
+void
+pgcache_heed_deaths(PgCacheStore *store, PgCachePartition *part)
+{
+	uint64		deaths = pg_atomic_read_u64(&store->shared->deaths);
+
+	if (likely(part->deaths == deaths))
+		return;
+	/* What they died of was written before. */
+	pg_read_barrier();
+	part->deaths = deaths;
+	if (part->ndeps > 0 && store->is_dead)
+		pgcache_dead_look(part);
+}
+
+/*
+ * Whether nobody will be served the entry: the namespace was cleared, or, if it
+ * is to be asked for, what it depends on has changed.
+ */
+static bool
+is_useless(const PgCacheStore *store, const PgCacheEntry *entry, bool ask)
+{
+	EntryFields fields;
+	uint32		deps[PGCACHE_MAX_DEPS];
+
+	if (entry_is_dead(store, entry))
+		return true;
+	if (!ask || (entry->flags & PGCACHE_ENTRY_DEPS) == 0 || !store->is_dead)
+		return false;
+	pgcache_entry_fields(entry, &fields);
+	pgcache_entry_deps(entry, &fields, deps);
+	return store->is_dead(entry->seq, deps, fields.nstamps);
+}
+
 /* Removes the first dead entry of a chain; false if there is none. */
 static bool
 remove_dead(PgCacheStore *store, PgCachePartition *part, PgCacheBucket *first)
@@ -232,7 +289,7 @@ remove_dead(PgCacheStore *store, PgCachePartition *part, PgCacheBucket *first)
 
 			if (offset == 0)
 				return false;
-			if (entry_is_dead(store, at(store, offset)))
+			if (is_useless(store, at(store, offset), part->dead_left > 0))
 			{
 				pgcache_entry_remove(store, part, offset, &slot, CAUSE_DELETED);
 				return true;
@@ -250,7 +307,7 @@ pgcache_dead_sweep(PgCacheStore *store, PgCachePartition *part, uint32 nlooks)
 	int64		removed = 0;
 
 	nlooks = Min(nlooks, nbuckets);
-	for (uint32 i = 0; i < nlooks && part->ndead > 0; i++)
+	for (uint32 i = 0; i < nlooks && has_dead(part); i++)
 	{
 		PgCacheBucket *first;
 
@@ -262,8 +319,31 @@ pgcache_dead_sweep(PgCacheStore *store, PgCachePartition *part, uint32 nlooks)
 		if (removed > 0)
 			break;
 		part->sweep_hand++;
+		if (part->dead_left > 0)
+			part->dead_left--;
 	}
 	return removed;
+}
+
+/* ---- all -------------------------------------------------------------------- */
+
+/*
+ * Removes expired entries, else dead ones, in one hold of the lock.  *more says
+ * whether it would have looked on.
+ */
+static int64
+sweep_once(PgCacheStore *store, PgCachePartition *part, TimestampTz now, bool *more)
+{
+	int64		n;
+
+	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+	n = pgcache_expiry_sweep(store, part, now, SWEEP_BATCH, PG_INT64_MAX);
+	if (n == 0 && has_dead(part))
+		n = pgcache_dead_sweep(store, part, SWEEP_LOOKS);
+	*more = has_dead(part);
+	pgcache_index_adjust(store, part);
+	LWLockRelease(lock_of(store, part));
+	return n;
 }
 
 int64
@@ -272,23 +352,26 @@ pgcache_store_sweep(PgCacheStore *store, int partition)
 	PgCachePartition *part = &store->parts[partition];
 	TimestampTz now = store->now();
 	int64		removed = 0;
-	int64		n;
 	int			idle = 0;
+	bool		more;
 
 	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
 	pgcache_usage_refresh_all(store, part);
+	pgcache_heed_deaths(store, part);
 	LWLockRelease(lock_of(store, part));
+
+	/*
+	 * The first vain time it may have ended a round that a writer had begun;
+	 * where there is more, all buckets are looked at twice in vain.
+	 */
 	do
 	{
-		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
-		n = pgcache_expiry_sweep(store, part, now, SWEEP_BATCH, PG_INT64_MAX);
-		if (n == 0 && part->ndead > 0)
-			n = pgcache_dead_sweep(store, part, PG_UINT32_MAX);
-		pgcache_index_adjust(store, part);
-		LWLockRelease(lock_of(store, part));
+		int64		n = sweep_once(store, part, now, &more);
+		uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
+
 		removed += n;
-		/* The first time it may have ended a round that a writer had begun. */
 		idle = n > 0 ? 0 : idle + 1;
-	} while (idle < 2);
+		more = more && idle < 2 * (nbuckets / SWEEP_LOOKS + 1);
+	} while (idle < 2 || more);
 	return removed;
 }

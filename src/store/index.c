@@ -473,6 +473,7 @@ split(PgCacheStore *store, PgCachePartition *part)
 	move_slots(store, part, from, to, bit);
 	write_table(part, TABLE_VERSION(table), n + 1);
 	end_change(from);
+	pgcache_dead_unsure(part);
 	return true;
 }
 
@@ -506,6 +507,7 @@ merge(PgCacheStore *store, PgCachePartition *part)
 	write_table(part, TABLE_VERSION(table) + (last_of_segment ? 1 : 0), n);
 	end_change(from);
 	end_change(to);
+	pgcache_dead_unsure(part);
 	if (last_of_segment)
 		drop_segment(store, part, n);
 	return true;

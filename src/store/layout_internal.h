@@ -117,11 +117,11 @@ typedef struct PgCachePool
 /* ---- entries: entry.c ----------------------------------------------------- */
 
 /*
- * An entry: this header, the key, optional fields in the order of their flags,
- * the value or its first part.  Never changed once it is linked, but for
- * queue links, stamp, accessed, class and the MAIN flag, which readers take
- * for hints, and for expires, slide, slide_cap and chain, whose change moves the
- * bucket's version.
+ * An entry: this header, the key, optional fields by flag, numbers of what it
+ * depends on, tags, the value or its first part.  Never changed once it is
+ * linked, but for queue links, stamp, accessed, class, the MAIN flag and public
+ * hints, which readers take for hints, and for expires, slide, slide_cap and
+ * chain, whose change moves the bucket's version.
  */
 typedef struct PgCacheEntry
 {
@@ -152,12 +152,14 @@ typedef struct PgCacheEntry
 #define ENTRY_FIELDS \
 	(PGCACHE_ENTRY_TYPED | PGCACHE_ENTRY_LZ4 | PGCACHE_ENTRY_ZSTD | \
 	 PGCACHE_ENTRY_TTL | PGCACHE_ENTRY_SLIDING | PGCACHE_ENTRY_PRIORITY | \
-	 PGCACHE_ENTRY_TAGS | ENTRY_CHAINED)
+	 PGCACHE_ENTRY_TAGS | PGCACHE_ENTRY_DEPS | PGCACHE_ENTRY_WRITER | \
+	 ENTRY_CHAINED)
 
 /* The optional fields, unpacked. */
 typedef struct EntryFields
 {
 	TimestampTz expires;
+	uint64		writer;
 	int64		slide;
 	TimestampTz slide_cap;
 	Oid			typid;
@@ -168,10 +170,12 @@ typedef struct EntryFields
 	uint32		inline_len;		/* bytes of the value in the entry's block */
 	uint16		tags_len;
 	uint8		ntags;
-	uint16		size;			/* of the packed form, tags not counted */
+	uint8		nstamps;
+	uint8		ntables;
+	uint16		size;			/* of the packed form; neither deps nor tags */
 } EntryFields;
 
-/* Bytes of the longest packed form without the tags themselves. */
+/* Bytes of the longest packed form without the deps and tags themselves. */
 #define ENTRY_MAX_FIELDS	64
 
 /* A further part of a value. */
@@ -281,7 +285,9 @@ typedef struct PgCacheGhost
 /* What a namespace has in one partition. */
 typedef struct PgCachePartitionUsage
 {
-	uint64		clear_seq;		/* the clear that entries and bytes are as of */
+	uint64		clear_seq;		/* entries of a lower seq are in ndead, */
+	uint64		heeded;			/* as the clear that was seen last allowed */
+	uint64		newest;			/* no counted entry has a higher seq */
 	int64		entries;
 	int64		key_bytes;
 	int64		bytes;
@@ -322,7 +328,7 @@ typedef struct PgCachePartition
 
 	/* The lock's holder only. */
 	uint64		version;		/* last given to an entry */
-	int64		ndead;			/* entries of cleared namespaces */
+	int64		ndead;			/* entries known to be dead, by a clear */
 	uint64		clears;			/* those that ndead is as of, at least */
 	int64		nttl;			/* entries with a TTL */
 	TimestampTz next_expiry;	/* none of them expires before */
@@ -335,6 +341,12 @@ typedef struct PgCachePartition
 	int64		swept;			/* when the last whole round began */
 	int64		far_checked;	/* and the last that looked at far ones */
 	uint32		sweep_hand;		/* bucket at which dead ones are sought next */
+	uint32		dead_left;		/* buckets from there that may have others
+								 * than those in ndead */
+	uint32		dead_looks;		/* of these looked at before the policy is
+								 * asked */
+	uint64		deaths;			/* those that dead_left is as of, at least */
+	int64		ndeps;			/* entries with deps */
 	uint32		heap_regions;	/* list of heap regions */
 	uint32		nheap_regions;
 	uint32		nindex_regions; /* with those of overflow buckets */
@@ -376,6 +388,7 @@ typedef struct PgCacheSharedStore
 	TimestampTz epoch;			/* when it was made, whole seconds */
 	pg_atomic_uint64 seq;		/* publish number */
 	pg_atomic_uint64 clears;	/* of namespaces, ever */
+	pg_atomic_uint64 deaths;	/* calls of pgcache_store_note_dead */
 	PgCachePool pool;
 } PgCacheSharedStore;
 
@@ -396,6 +409,7 @@ struct PgCacheStore
 	PgCacheStoreSpace *spaces;
 	const PgCachePolicy *policy;
 	TimestampTz (*now) (void);
+	bool		(*is_dead) (uint64 seq, const uint32 *stamps, int nstamps);
 
 	int			nparts;
 	uint32		max_segments;

@@ -85,7 +85,12 @@ entry_matches(const PgCacheStore *store, PgCacheOffset location,
 {
 	const PgCacheEntry *entry = at(store, location);
 
-	if (unlikely(!in_bounds(store, location, ENTRY_HEADER_BYTES + (Size) key->len)))
+	/*
+	 * With a first field: behind every entry there is at least a region's
+	 * end.
+	 */
+	if (unlikely(!in_bounds(store, location,
+							ENTRY_HEADER_BYTES + (Size) key->len + sizeof(uint64))))
 		return false;
 	memcpy(head, entry, ENTRY_HEADER_BYTES);
 	return head->key_len == key->len && head->space == key->space &&
@@ -106,10 +111,18 @@ describe_fields(const PgCacheStore *store, PgCacheRef *ref,
 	memset(packed, 0, sizeof(packed));
 	memcpy(packed, entry->key + head->key_len, Min(rest, sizeof(packed)));
 	pgcache_entry_unpack(packed, head->flags, head->len, &fields);
+	if (head->flags & PGCACHE_ENTRY_DEPS)
+	{
+		/* Of garbage, none rather than too many. */
+		if (unlikely(fields.nstamps + fields.ntables > PGCACHE_MAX_DEPS ||
+					 fields.size + fields_deps_len(&fields) > rest))
+			fields.nstamps = fields.ntables = 0;
+		pgcache_entry_deps(entry, &fields, ref->deps);
+	}
 	entry_describe(store, head, &fields, &ref->meta);
 	ref->chain = fields.chain;
 	ref->inline_len = fields.inline_len;
-	ref->tags_offset += fields.size;
+	ref->tags_offset += fields.size + fields_deps_len(&fields);
 	ref->value_offset = ref->tags_offset + fields.tags_len;
 }
 
@@ -122,13 +135,20 @@ describe(const PgCacheStore *store, PgCacheRef *ref, PgCacheOffset location,
 	ref->stamp = head->stamp;
 	ref->class = head->class;
 	ref->tags_offset = ENTRY_HEADER_BYTES + head->key_len;
-	if (unlikely(head->flags & ENTRY_FIELDS))
+	if (unlikely(head->flags & ENTRY_FIELDS & ~PGCACHE_ENTRY_WRITER))
 		describe_fields(store, ref, location, head);
 	else
 	{
-		const EntryFields none = {.expires = DT_NOEND,.raw_len = head->len};
+		EntryFields fields = {.expires = DT_NOEND,.raw_len = head->len};
 
-		entry_describe(store, head, &none, &ref->meta);
+		/* Without a TTL the writer comes first. */
+		if (head->flags & PGCACHE_ENTRY_WRITER)
+		{
+			memcpy(&fields.writer, (char *) at(store, location) + ref->tags_offset,
+				   sizeof(fields.writer));
+			ref->tags_offset += sizeof(fields.writer);
+		}
+		entry_describe(store, head, &fields, &ref->meta);
 		ref->chain = 0;
 		ref->inline_len = head->len;
 		ref->value_offset = ref->tags_offset;
@@ -533,6 +553,30 @@ pgcache_store_hit(PgCacheStore *store, PgCacheRef *ref, TimestampTz statement)
 				 (idle >= USECS_PER_SEC &&
 				  idle * 8 > statement - ref->meta.created)))
 		write_hit(store, ref, seconds_of(store, statement), bump);
+}
+
+/* ---- hints ------------------------------------------------------------------------- */
+
+void
+pgcache_store_hint(PgCacheStore *store, const PgCacheKey *key, uint64 version,
+				   uint16 hints, bool wait)
+{
+	PgCachePartition *part = partition_of(store, key->hash);
+	PgCacheSlot slot;
+
+	if (wait)
+		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
+	else if (!LWLockConditionalAcquire(lock_of(store, part), LW_EXCLUSIVE))
+		return;
+	if (pgcache_index_find(store, part, key, &slot))
+	{
+		PgCacheEntry *entry = at(store, slot.bucket->location[slot.slot]);
+
+		/* Readers see the flags with the hint or without: both are true. */
+		if (entry->version == version && (entry->flags & PGCACHE_ENTRY_WRITER))
+			entry->flags |= hints & PGCACHE_ENTRY_HINTS;
+	}
+	LWLockRelease(lock_of(store, part));
 }
 
 /* ---- prefetching ------------------------------------------------------------------ */

@@ -28,12 +28,14 @@ copy_record(PgCacheStore *store, const PgCacheEntry *entry, uint8 hits,
 	if (size > room)
 		return size;
 	entry_describe(store, entry, &fields, &record->meta);
+	pgcache_entry_deps(entry, &fields, record->deps);
 	record->meta.hits = pgcache_decode_hits(hits);
 	record->size = size;
 	buf += sizeof(PgCacheScanned);
 	memcpy(buf, entry->key, entry->key_len);
 	memcpy(buf + entry->key_len,
-		   entry_fields_at(entry) + fields.size, fields.tags_len);
+		   entry_fields_at(entry) + fields.size + fields_deps_len(&fields),
+		   fields.tags_len);
 	return size;
 }
 

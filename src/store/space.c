@@ -5,7 +5,8 @@
  *
  * Clearing is a number: entries whose value was read before are dead.  Each
  * partition notices when it next accounts for the namespace (see
- * pgcache_usage_refresh), and frees them as it needs room.
+ * pgcache_usage_refresh), and frees them as it needs room.  Where newer entries
+ * came in between number and clear, the dead ones stay in the accounts till then.
  *
  * The entries of a namespace with quotas are in classes of their own, stamped
  * by a clock of the namespace, so that the oldest of them in all partitions is
@@ -31,8 +32,14 @@
 void
 pgcache_store_clear(PgCacheStore *store, uint16 number)
 {
+	pgcache_store_clear_to(store, number, pgcache_store_publish(store));
+}
+
+void
+pgcache_store_clear_to(PgCacheStore *store, uint16 number, uint64 publish)
+{
 	PgCacheStoreSpace *space = &store->spaces[number];
-	uint64		seq = pg_atomic_add_fetch_u64(&store->shared->seq, 1);
+	uint64		seq = publish + 1;
 	uint64		old = pg_atomic_read_u64(&space->clear_seq);
 
 	while (old < seq &&

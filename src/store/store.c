@@ -127,6 +127,7 @@ address(PgCacheStore *store, void *memory, LWLockPadded *locks,
 	store->ghost_sets = l.ghost_sets;
 	store->locks = locks;
 	store->now = config->now;
+	store->is_dead = config->is_dead;
 	store->policy = config->eviction == PGCACHE_EVICTION_S3FIFO ?
 		&pgcache_policy_s3fifo : &pgcache_policy_lru;
 
@@ -161,8 +162,10 @@ pgcache_store_create(void *memory, LWLockPadded *locks,
 	memcpy(store.shared->seed, config->seed, sizeof(config->seed));
 	store.shared->epoch = config->now();
 	store.shared->epoch -= store.shared->epoch % USECS_PER_SEC;
+	/* 0 is no number. */
 	pg_atomic_init_u64(&store.shared->seq, 1);
 	pg_atomic_init_u64(&store.shared->clears, 0);
+	pg_atomic_init_u64(&store.shared->deaths, 0);
 	store.shared->pool.free = NO_REGION;
 	pg_atomic_init_u32(&store.shared->pool.in_use, 0);
 
@@ -220,6 +223,18 @@ pgcache_store_seq(PgCacheStore *store)
 	return pg_atomic_read_u64(&store->shared->seq);
 }
 
+uint64
+pgcache_store_publish(PgCacheStore *store)
+{
+	return pg_atomic_fetch_add_u64(&store->shared->seq, 1);
+}
+
+void
+pgcache_store_note_dead(PgCacheStore *store)
+{
+	pg_atomic_fetch_add_u64(&store->shared->deaths, 1);
+}
+
 void
 pgcache_store_usage(PgCacheStore *store, uint16 space, PgCacheUsage *usage)
 {
@@ -232,7 +247,7 @@ pgcache_store_usage(PgCacheStore *store, uint16 space, PgCacheUsage *usage)
 
 		usage->evictions += u->evictions;
 		usage->expirations += u->expirations;
-		if (u->clear_seq != clear_seq)
+		if (u->clear_seq != clear_seq && u->newest < clear_seq)
 			continue;			/* all of them are dead */
 		usage->entries += u->entries;
 		usage->key_bytes += u->key_bytes;

@@ -44,11 +44,10 @@ typedef struct PgCacheStoreConfig
 
 	/*
 	 * Whether an entry with DEPS will never be served again; NULL: nobody
-	 * knows.  Called under a partition's lock: must not allocate, raise errors
-	 * or take locks.
+	 * knows.  Called under a partition's lock: must not allocate, raise
+	 * errors or take locks.
 	 */
-	bool		(*is_dead) (uint64 seq, const uint32 *deps, int nstamps,
-							int ntables);
+	bool		(*is_dead) (uint64 seq, const uint32 *stamps, int nstamps);
 } PgCacheStoreConfig;
 
 /*
@@ -110,14 +109,19 @@ extern void pgcache_store_key(const PgCacheStore *store, PgCacheKey *key,
 #define PGCACHE_ENTRY_ASOF		0x1000	/* which is not a transaction but an
 										 * asof */
 #define PGCACHE_ENTRY_COMMITTED 0x2000	/* hint: the writer has committed */
-#define PGCACHE_ENTRY_SETTLED	0x4000	/* hint: every snapshot sees the writer */
+#define PGCACHE_ENTRY_SETTLED	0x4000	/* hint: every snapshot sees the
+										 * writer */
 
 /* Flags that are set on an entry that is linked. */
 #define PGCACHE_ENTRY_HINTS		(PGCACHE_ENTRY_COMMITTED | PGCACHE_ENTRY_SETTLED)
 
-/* Numbers of stamps and tables that an entry depends on. */
+/*
+ * What an entry depends on: numbers of stamps, those of its tags first, then
+ * those of its tables; after them the tables themselves.
+ */
 #define PGCACHE_MAX_TABLES		16
-#define PGCACHE_MAX_DEPS		(PGCACHE_MAX_TAGS + PGCACHE_MAX_TABLES)
+#define PGCACHE_MAX_STAMPS		(PGCACHE_MAX_TAGS + PGCACHE_MAX_TABLES)
+#define PGCACHE_MAX_DEPS		(PGCACHE_MAX_STAMPS + PGCACHE_MAX_TABLES)
 
 /* An entry's description, in memory of the caller's own. */
 typedef struct PgCacheMeta
@@ -217,7 +221,9 @@ typedef enum PgCacheAdmission
 
 /*
  * Asks it, under the partition's lock: must not allocate, raise errors, or take
- * locks.  present describes the live entry of the key, NULL if there is none.
+ * locks.  Asked once in each hold of the lock, so in that in which the item is
+ * linked, too; between answer and link only evictions happen to the partition.
+ * present describes the live entry of the key, NULL if there is none.
  */
 typedef PgCacheAdmission (*PgCacheAdmit) (void *arg, const PgCacheMeta *present);
 
@@ -262,7 +268,8 @@ typedef enum PgCachePutMode
 typedef enum PgCachePutResult
 {
 	PGCACHE_STORED,
-	PGCACHE_NOT_STORED,			/* the mode's condition did not hold */
+	PGCACHE_NOT_STORED,			/* the mode's condition did not hold, or
+								 * POSTPONE */
 	PGCACHE_DROPPED,			/* no room; what it would replace is gone */
 	PGCACHE_STALE				/* cleared since the value was read, or not
 								 * admitted; likewise but for YIELD */
@@ -309,11 +316,15 @@ extern uint64 pgcache_store_publish(PgCacheStore *store);
 /* All entries of the namespace are dead from now on; takes no partition's lock. */
 extern void pgcache_store_clear(PgCacheStore *store, uint16 space);
 
-/* The same for those whose seq is not higher than a publish number. */
+/*
+ * The same for those whose seq is not higher than a publish number.  Usage may
+ * count them, where newer ones are about, until they are found.
+ */
 extern void pgcache_store_clear_to(PgCacheStore *store, uint16 space, uint64 number);
 
 /*
- * Entries may have died otherwise (see config.is_dead): partitions look for them
+ * Entries may have died otherwise (see config.is_dead), of what was published
+ * before: partitions look for them, some buckets at a time and each bucket once,
  * before they next evict what is live.
  */
 extern void pgcache_store_note_dead(PgCacheStore *store);

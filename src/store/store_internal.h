@@ -76,6 +76,17 @@ extern void pgcache_entry_fields(const PgCacheEntry *entry, EntryFields *fields)
 /* Packs them; p has room for ENTRY_MAX_FIELDS.  Returns the bytes. */
 extern uint32 pgcache_entry_pack(char *p, uint32 flags, const EntryFields *fields);
 
+/* Bytes of the deps, which follow the fields and may lie at any address. */
+static inline uint32
+fields_deps_len(const EntryFields *fields)
+{
+	return (fields->nstamps + fields->ntables) * sizeof(uint32);
+}
+
+/* Copies the deps of an entry whose fields these are. */
+extern void pgcache_entry_deps(const PgCacheEntry *entry, const EntryFields *fields,
+							   uint32 *deps);
+
 /* Fills meta from an entry and its fields; inline, since every hit does it. */
 static inline void
 entry_describe(const PgCacheStore *store, const PgCacheEntry *entry,
@@ -101,6 +112,9 @@ entry_describe(const PgCacheStore *store, const PgCacheEntry *entry,
 	meta->space = entry->space;
 	meta->tags_len = fields->tags_len;
 	meta->ntags = fields->ntags;
+	meta->nstamps = fields->nstamps;
+	meta->ntables = fields->ntables;
+	meta->writer = fields->writer;
 }
 
 extern uint64 pgcache_entry_hash(const PgCacheStore *store, const PgCacheEntry *entry);
@@ -263,6 +277,26 @@ extern void pgcache_expiry_unsure(PgCachePartition *part);
 extern int64 pgcache_dead_sweep(PgCacheStore *store, PgCachePartition *part,
 								uint32 nbuckets);
 
+/* Where some may be dead, so many buckets are looked at before the policy is asked. */
+#define MOST_DEAD_LOOKS		512
+#define LEAST_DEAD_LOOKS	8
+
+/* Every bucket may have dead entries that are not in ndead. */
+extern void pgcache_dead_look(PgCachePartition *part);
+
+/* Entries went to other buckets, perhaps out of those yet to be looked at. */
+extern void pgcache_dead_unsure(PgCachePartition *part);
+
+/* Notices what died otherwise than by a clear. */
+extern void pgcache_heed_deaths(PgCacheStore *store, PgCachePartition *part);
+
+/* Whether a sweep would have something to look for. */
+static inline bool
+has_dead(const PgCachePartition *part)
+{
+	return part->ndead > 0 || part->dead_left > 0;
+}
+
 /* ---- read.c --------------------------------------------------------------- */
 
 /* The number of hits that a bucket's count stands for. */
@@ -316,7 +350,11 @@ extern void pgcache_entry_free_blocks(PgCacheStore *store, PgCachePartition *par
 extern void pgcache_chain_free(PgCacheStore *store, PgCachePartition *part,
 							   PgCacheOffset first);
 
-/* Brings a namespace's usage up to its last clear. */
+/*
+ * Brings a namespace's usage up to its last clear.  Where some of its entries
+ * are older than that and some are not, all stay counted, and a look at every
+ * bucket finds those that have to go.
+ */
 extern PgCachePartitionUsage *pgcache_usage_refresh(PgCacheStore *store,
 													PgCachePartition *part,
 													uint16 space);

@@ -38,7 +38,8 @@ typedef struct Build
 	const PgCacheItem *item;
 	uint32		flags;
 	EntryFields fields;
-	uint32		head_len;		/* header, key, fields and tags */
+	uint32		head_len;		/* header, key, fields, deps and tags */
+	bool		yields;			/* not stored, and what is there stays */
 	PgCacheOffset entry;		/* 0: no block yet */
 	PgCacheOffset last;			/* the last extent, or 0 */
 	uint32		placed;			/* bytes of the value that have their place */
@@ -66,7 +67,8 @@ head_len_of(const PgCacheItem *item, uint32 flags, EntryFields *fields)
 
 	if (flags & ENTRY_FIELDS)
 		fields->size = pgcache_entry_pack(packed, flags, fields);
-	return ENTRY_HEADER_BYTES + item->key.len + fields->size + item->tags_len;
+	return ENTRY_HEADER_BYTES + item->key.len + fields->size +
+		fields_deps_len(fields) + item->tags_len;
 }
 
 static void
@@ -91,6 +93,13 @@ begin_build(PgCacheStore *store, Build *b, const PgCacheItem *item)
 	b->fields.priority = item->priority;
 	b->fields.tags_len = item->tags_len;
 	b->fields.ntags = item->ntags;
+	b->fields.writer = item->writer;
+	if (item->flags & PGCACHE_ENTRY_DEPS)
+	{
+		Assert(item->nstamps + item->ntables <= PGCACHE_MAX_DEPS);
+		b->fields.nstamps = item->nstamps;
+		b->fields.ntables = item->ntables;
+	}
 	b->head_len = head_len_of(item, b->flags, &b->fields);
 	b->max_regions = fair + needed;
 	b->large = needed > 0;
@@ -275,6 +284,9 @@ finish(PgCacheStore *store, PgCachePartition *part, Build *b)
 	memcpy(entry->key, item->key.data, item->key.len);
 	p = entry->key + item->key.len;
 	p += pgcache_entry_pack(p, b->flags, &b->fields);
+	if (fields_deps_len(&b->fields) > 0)
+		memcpy(p, item->deps, fields_deps_len(&b->fields));
+	p += fields_deps_len(&b->fields);
 	if (item->tags_len > 0)
 		memcpy(p, item->tags, item->tags_len);
 	Assert(p + item->tags_len == (char *) entry + b->head_len);
@@ -335,6 +347,8 @@ link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 		pgcache_entry_account(store, part, entry, NULL);
 	}
 	store->policy->insert(store, part, b->entry, item->key.hash);
+	if (item->stored_version)
+		*item->stored_version = entry->version;
 	PGCACHE_DEBUG_SPIN("put-after-link");
 	return true;
 }
@@ -402,15 +416,52 @@ remove_key(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key,
 							 &slot, cause);
 }
 
-/* PGCACHE_STORED if nothing speaks against storing the item. */
+/* What the item's owner says, who is shown what it would replace. */
 static PgCachePutResult
-admit(PgCacheStore *store, PgCachePartition *part, const Build *b)
+ask_owner(PgCacheStore *store, PgCachePartition *part, Build *b)
+{
+	const PgCacheItem *item = b->item;
+	PgCacheMeta present;
+	PgCacheSlot slot;
+	PgCacheOffset offset = find_live(store, part, &item->key, &slot);
+
+	if (offset != 0)
+	{
+		EntryFields fields;
+
+		pgcache_entry_fields(at(store, offset), &fields);
+		entry_describe(store, at(store, offset), &fields, &present);
+	}
+	switch (item->admit(item->admit_arg, offset != 0 ? &present : NULL))
+	{
+		case PGCACHE_ADMIT:
+			return PGCACHE_STORED;
+		case PGCACHE_YIELD:
+			b->yields = true;
+			return PGCACHE_STALE;
+		case PGCACHE_POSTPONE:
+			return PGCACHE_NOT_STORED;
+		default:
+			return PGCACHE_STALE;
+	}
+}
+
+/*
+ * PGCACHE_STORED if nothing speaks against storing the item.  Asked in each hold
+ * of the lock, so that it holds when the item is linked, and a large value is
+ * not built in vain.
+ */
+static PgCachePutResult
+admit(PgCacheStore *store, PgCachePartition *part, Build *b)
 {
 	const PgCacheItem *item = b->item;
 	PgCacheStoreSpace *space = &store->spaces[item->key.space];
+	PgCachePutResult result;
 
-	if (item->seq < pgcache_usage_refresh(store, part, item->key.space)->clear_seq)
+	if (item->seq < pg_atomic_read_u64(&space->clear_seq))
 		return PGCACHE_STALE;
+	if (item->admit && (result = ask_owner(store, part, b)) != PGCACHE_STORED)
+		return result;
 	/* What never fits must not flush everything else first. */
 	if (space->has_quota && space->max_bytes > 0 &&
 		(int64) b->head_len + item->len + QUOTA_SLACK > space->max_bytes)
@@ -473,7 +524,7 @@ pgcache_store_put(PgCacheStore *store, const PgCacheItem *item,
 	}
 	if (result != PGCACHE_STORED)
 		discard(store, part, &b);
-	if (result == PGCACHE_DROPPED || result == PGCACHE_STALE)
+	if (result == PGCACHE_DROPPED || (result == PGCACHE_STALE && !b.yields))
 		remove_key(store, part, &item->key, CAUSE_REPLACED);
 	pgcache_index_adjust(store, part);
 	LWLockRelease(lock_of(store, part));
@@ -547,7 +598,7 @@ change_fields(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key
 {
 	char		packed[ENTRY_MAX_FIELDS];
 	uint32		packed_len = pgcache_entry_pack(packed, flags, fields);
-	uint32		rest = fields->tags_len + fields->inline_len;
+	uint32		rest = fields_deps_len(fields) + fields->tags_len + fields->inline_len;
 	uint32		want = to_granules(store, ENTRY_HEADER_BYTES + key->len + packed_len + rest);
 	PgCacheOffset to;
 	PgCacheOffset from;

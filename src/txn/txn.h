@@ -7,6 +7,7 @@
  *	  commit.c		its end: publishes and installs before the commit record
  *	  install.c		one change, brought into the store
  *	  visible.c		whether an entry may be served to a snapshot
+ *	  depend.c		further tables for an entry that exists
  *	  lease.c		tokens that say since when data count as read
  *	  announce.c	NOTIFY
  *
@@ -19,6 +20,8 @@
  */
 #ifndef PGCACHE_TXN_TXN_H
 #define PGCACHE_TXN_TXN_H
+
+#include "miscadmin.h"
 
 #include "space/space.h"
 #include "space/store_part.h"
@@ -43,6 +46,10 @@ typedef enum PgCacheOwn
  * pgcache_txn_sees.
  */
 extern PgCacheOwn pgcache_txn_own(const PgCacheKey *key, const PgCacheItem **item);
+
+/* Calls visit for each put that is pending; visit must not change the cache. */
+extern void pgcache_txn_own_puts(void (*visit) (void *arg, const PgCacheItem *item),
+								 void *arg);
 
 /*
  * Whether an entry that pgcache_store_find found is to be served: its writer is
@@ -99,8 +106,10 @@ extern void pgcache_txn_put(const PgCacheItem *item, PgCacheIncarnation incarnat
 							const PgCacheBound *bound,
 							const Oid *tables, int ntables, bool now);
 
+/* cause: the counter, PGCACHE_DELETES for one by hand. */
 extern void pgcache_txn_delete(const PgCacheKey *key,
-							   PgCacheIncarnation incarnation, bool now);
+							   PgCacheIncarnation incarnation,
+							   PgCacheCounter cause, bool now);
 
 /*
  * Gives the entry that ref describes, found in the store or one's own, a new
@@ -114,7 +123,8 @@ extern void pgcache_txn_clear(uint16 slot, PgCacheIncarnation incarnation, bool 
 
 /* Tags as the store has them: for each a length byte, then its name. */
 extern void pgcache_txn_invalidate_tags(uint16 slot, PgCacheIncarnation incarnation,
-										const char *tags, int ntags, bool now);
+										const char *tags, int ntags,
+										PgCacheCounter cause, bool now);
 
 /*
  * Invalidates all that matches (see stamp/predicate.h); cause is the counter.
@@ -132,8 +142,15 @@ extern void pgcache_txn_invalidate_matching(uint16 slot, PgCacheIncarnation inca
 extern bool pgcache_txn_depend(const PgCacheKey *key, PgCacheIncarnation incarnation,
 							   const Oid *tables, int ntables);
 
-/* Tells pg_cache.notify's listeners of an explicit change; cheap if it is off. */
+/* Tells pg_cache.notify's listeners that a watched table changed; if it is on. */
 extern void pgcache_txn_announce_table(Oid relation);
+
+/*
+ * To be called for an item that is stored at once and not by pgcache_txn_put: on a
+ * standby it becomes an entry that ends with the promotion, since nothing
+ * invalidates it when the primary's tables change.
+ */
+extern void pgcache_txn_mark_standby(PgCacheItem *item);
 
 /* ---- leases ---------------------------------------------------------------- */
 
@@ -141,9 +158,9 @@ extern void pgcache_txn_announce_table(Oid relation);
 extern char *pgcache_lease_make(const PgCacheKey *key);
 
 /*
- * What the token says, for a put of key; NULL if it is of before the server's
- * start, so that the put is stale.  Raises 22023 for one of another key or that
- * is none.
+ * What the token says, for a put of key; pgcache_bound_never if it is of before
+ * the server's start, so that the put is stale.  Raises 22023 for one of another
+ * key or that is none.
  */
 extern const PgCacheBound *pgcache_lease_read(const char *token, int len,
 											  const PgCacheKey *key);

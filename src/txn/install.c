@@ -1,0 +1,369 @@
+/*-------------------------------------------------------------------------
+ *
+ * install.c
+ *	  One change, published and brought into the store.
+ *
+ * A put is tested under the lock of its key's partition, in the hold in which it
+ * is linked: whoever changes the key publishes first and takes that lock
+ * afterwards to remove what is there.  So either the test finds the publish, or
+ * the entry is removed.  Tags, tables and the namespace need no such order: an
+ * entry bears the publish number from before the test, and what is published
+ * later is found when it is served.
+ *
+ * Locking: the store's.  Nothing here but what says so allocates or raises
+ * errors, so that it can be done after the commit of a transaction without xid.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "utils/memutils.h"
+
+#include "shmem/debug_point.h"
+#include "stamp/broken.h"
+#include "txn/txn_internal.h"
+#include "watch/watch.h"
+
+/* Nothing sees it and everything is newer. */
+const PgCacheBound pgcache_bound_never = {.fence = 0};
+
+/* A put being tested; for admit_put. */
+typedef struct Admission
+{
+	const PgCacheOp *op;
+	const PgCacheActor *actor;
+	PgCacheBound bound;			/* the op's, with the own xid as it is now */
+	PgCacheStamp key;
+	bool		published;		/* an immediate put, that it happens */
+} Admission;
+
+/* ---- testing ------------------------------------------------------------------ */
+
+static bool
+stamp_is_stale(PgCacheStamp stamp, const PgCacheBound *bound)
+{
+	PgCacheRing ring;
+
+	pgcache_stamp_read(stamp, &ring);
+	return pgcache_rule_stale(&ring, bound);
+}
+
+/* Whether the key was changed since the data were read. */
+static bool
+key_is_stale(const Admission *a)
+{
+	PgCacheRing ring;
+
+	pgcache_stamp_read(a->key, &ring);
+	if (PGCACHE_BROKEN(nokey))
+		return false;
+	return pgcache_rule_stale(&ring, &a->bound) ||
+		(a->actor->xid == 0 && pgcache_rule_older(&ring, &a->bound));
+}
+
+/* Whether one of what the put depends on was. */
+static bool
+deps_are_stale(const Admission *a)
+{
+	const PgCacheItem *item = &a->op->item;
+
+	if (stamp_is_stale(pgcache_stamp_of_space(item->key.space), &a->bound) ||
+		stamp_is_stale(pgcache_stamp_of_database(MyDatabaseId), &a->bound))
+		return true;
+	for (int i = 0; i < item->nstamps; i++)
+	{
+		PgCacheRing ring;
+
+		pgcache_stamp_read(item->deps[i], &ring);
+		if (pgcache_rule_stale(&ring, &a->bound) ||
+			(i >= item->nstamps - item->ntables &&
+			 pgcache_rule_ddl(&ring, &a->bound)))
+			return true;
+	}
+	return false;
+}
+
+/* Whether what is there was put later than our data were read. */
+static bool
+is_newer(const PgCacheMeta *present, const PgCacheBound *bound)
+{
+	if ((present->flags & PGCACHE_ENTRY_WRITER) == 0)
+		return present->seq >= bound->noted;
+	if (present->flags & PGCACHE_ENTRY_ASOF)
+		return present->writer > bound->snap.asof;
+	return !pgcache_snap_sees(&bound->snap, present->writer);
+}
+
+/*
+ * A stale put of a transaction with xid leaves nothing: its own data may be newer
+ * in part.  Without, it gives way to what is newer.
+ */
+static PgCacheAdmission
+admit_put(void *arg, const PgCacheMeta *present)
+{
+	Admission  *a = arg;
+	bool		changed = a->op->predicates != pgcache_predicate_count();
+
+	if (changed && !a->actor->final)
+		return PGCACHE_POSTPONE;
+	if (changed || key_is_stale(a) || deps_are_stale(a))
+		return a->actor->xid == 0 && present != NULL &&
+			is_newer(present, &a->bound) ? PGCACHE_YIELD : PGCACHE_REFUSE;
+
+	if (a->actor->now && !a->published)
+		pgcache_stamp_publish(a->key, 0, PGCACHE_PUBLISH_IMMEDIATE);
+	else if (a->actor->xid == 0 && !a->actor->now)
+		pgcache_stamp_note_asof(a->key, a->bound.snap.asof);
+	a->published = true;
+	return PGCACHE_ADMIT;
+}
+
+/*
+ * Tests the predicates, and notes how many.  May raise errors.
+ */
+static void
+test_predicates(PgCacheOp *op, const PgCacheBound *bound)
+{
+	const PgCacheItem *item = &op->item;
+
+	if (pgcache_predicate_stale(item->key.space, item->key.data, item->key.len,
+								item->tags, item->ntags, bound, &op->predicates))
+		op->is_void = true;
+}
+
+/*
+ * Own changes are not stale: the transaction's xid, if it gets one now, is known
+ * to pgcache_op_install, so it is left out here, and what it publishes itself
+ * later does not count either (see pgcache_op_install).
+ */
+void
+pgcache_op_prepare(PgCacheOp *op)
+{
+	uint64		number;
+
+	if (op->kind != OP_PUT)
+		return;
+	if (op->bound == &pgcache_bound_never)
+	{
+		op->is_void = true;
+		return;
+	}
+	if (op->item.ntables > 0 &&
+		(!pgcache_watch_own_changes(pgcache_item_tables(&op->item),
+									op->item.ntables, &number) ||
+		 number != op->own_changes))
+		op->is_void = true;
+	if (!pgcache_baseline_allows(&op->bound->snap))
+		op->is_void = true;
+	if (!op->is_void)
+		test_predicates(op, op->bound);
+}
+
+/* ---- publishing ------------------------------------------------------------------ */
+
+void
+pgcache_op_publish(PgCacheOp *op, const PgCacheActor *actor, int kind)
+{
+	const char *tag = op->text;
+	PgCacheUsage usage;
+
+	switch (op->kind)
+	{
+		case OP_PUT:
+			/* Without xid it notes its asof when it is admitted. */
+			if (actor->xid != 0)
+				pgcache_stamp_publish(pgcache_stamp_of_key(op->item.key.hash),
+									  actor->xid, kind);
+			break;
+		case OP_DELETE:
+			pgcache_stamp_publish(pgcache_stamp_of_key(op->item.key.hash),
+								  actor->xid, kind);
+			break;
+		case OP_TOUCH:
+			break;
+		case OP_CLEAR:
+			pgcache_store_usage(pgcache_store, op->slot, &usage);
+			op->count = usage.entries;
+			op->number = pgcache_stamp_publish(pgcache_stamp_of_space(op->slot),
+											   actor->xid, kind);
+			break;
+		case OP_TAGS:
+			for (int i = 0; i < op->ntags; i++)
+			{
+				pgcache_stamp_publish(pgcache_stamp_of_tag(op->slot, tag + 1,
+														   (uint8) *tag),
+									  actor->xid, kind);
+				tag += 1 + (uint8) *tag;
+			}
+			op->count = op->ntags;
+			break;
+		case OP_MATCH:
+			pgcache_predicate_publish(op->match, op->slot, op->text, op->len,
+									  actor->xid, kind);
+			break;
+	}
+}
+
+/* ---- installing ------------------------------------------------------------------ */
+
+static void
+install_delete(PgCacheOp *op)
+{
+	if (pgcache_store_delete(pgcache_store, &op->item.key))
+		op->count = 1;
+}
+
+static void
+count_put(const PgCacheOp *op, PgCachePutResult result)
+{
+	PgCacheCounter counter = PGCACHE_PUTS;
+
+	if (result == PGCACHE_DROPPED)
+		counter = PGCACHE_DROPPED_PUTS;
+	else if (result == PGCACHE_STALE)
+		counter = PGCACHE_STALE_PUTS;
+	pgcache_count(op->slot, op->incarnation, counter, 1);
+}
+
+void
+pgcache_txn_mark_standby(PgCacheItem *item)
+{
+	if (!RecoveryInProgress())
+		return;
+	item->flags |= PGCACHE_ENTRY_WRITER;
+	item->writer = 0;
+}
+
+static void
+install_put(PgCacheOp *op, const PgCacheActor *actor, uint64 seq)
+{
+	PgCacheItem *item = &op->item;
+	PgCachePutResult result;
+	Admission	a = {
+		.op = op,.actor = actor,.bound = *op->bound,
+		.key = pgcache_stamp_of_key(item->key.hash)
+	};
+
+	a.bound.snap.own = actor->xid;
+	item->seq = seq;
+	item->flags &= ~(PGCACHE_ENTRY_WRITER | PGCACHE_ENTRY_ASOF);
+	if (!actor->now)
+	{
+		item->flags |= PGCACHE_ENTRY_WRITER;
+		if (actor->xid == 0)
+			item->flags |= PGCACHE_ENTRY_ASOF;
+		item->writer = actor->xid != 0 ? actor->xid : op->bound->snap.asof;
+	}
+	else
+		pgcache_txn_mark_standby(item);
+	item->admit = admit_put;
+	item->admit_arg = &a;
+	item->stored_version = &op->stored;
+
+	pgcache_store_tune();
+	if (!actor->final)
+		PGCACHE_DEBUG_POINT("put-store");
+	for (;;)
+	{
+		if (op->is_void)
+		{
+			/* It still removes what it would have replaced. */
+			(void) pgcache_store_delete(pgcache_store, &item->key);
+			result = PGCACHE_STALE;
+			break;
+		}
+		result = pgcache_store_put(pgcache_store, item, PGCACHE_PUT_SET, 0);
+		if (result != PGCACHE_NOT_STORED)
+			break;
+		test_predicates(op, &a.bound);
+	}
+	if (result != PGCACHE_STORED)
+		op->stored = 0;
+	count_put(op, result);
+}
+
+void
+pgcache_op_install(PgCacheOp *op, const PgCacheActor *actor, uint64 seq)
+{
+	switch (op->kind)
+	{
+		case OP_PUT:
+			install_put(op, actor, seq);
+			break;
+		case OP_DELETE:
+			install_delete(op);
+			break;
+		case OP_TOUCH:
+			(void) pgcache_store_touch(pgcache_store, &op->item.key, op->version,
+									   op->item.expires, op->item.slide,
+									   op->item.slide_cap);
+			break;
+		case OP_CLEAR:
+			pgcache_store_clear_to(pgcache_store, op->slot, op->number);
+			break;
+		case OP_TAGS:
+			pgcache_store_note_dead(pgcache_store);
+			break;
+		case OP_MATCH:
+			break;
+	}
+}
+
+/* ---- what matches ----------------------------------------------------------------- */
+
+/* A partition's entries in memory that grows until they fit. */
+static char *
+scan_partition(int partition, Size *used)
+{
+	Size		size = 64 * 1024;
+
+	for (;;)
+	{
+		char	   *buf = MemoryContextAllocHuge(CurrentMemoryContext, size);
+
+		*used = pgcache_store_scan(pgcache_store, partition, buf, size);
+		if (*used <= size)
+			return buf;
+		size = *used + *used / 8;
+		pfree(buf);
+	}
+}
+
+void
+pgcache_op_delete_matching(PgCacheOp *op)
+{
+	int			npartitions = pgcache_store_part_count();
+
+	for (int i = 0; i < npartitions; i++)
+	{
+		Size		used;
+		char	   *buf = scan_partition(i, &used);
+
+		for (char *p = buf; p < buf + used; p += ((PgCacheScanned *) p)->size)
+		{
+			const PgCacheMeta *meta = &((PgCacheScanned *) p)->meta;
+			const char *data = p + sizeof(PgCacheScanned);
+			PgCacheKey	key;
+
+			if (meta->space != op->slot ||
+				!pgcache_predicate_matches(op->match, op->text, op->len,
+										   data, meta->key_len,
+										   data + meta->key_len, meta->ntags))
+				continue;
+			pgcache_store_key(pgcache_store, &key, meta->space, data, meta->key_len);
+			if (pgcache_store_delete_version(pgcache_store, &key, meta->version))
+				op->count++;
+		}
+		pfree(buf);
+	}
+}
+
+void
+pgcache_op_count(const PgCacheOp *op)
+{
+	if (op->kind != OP_PUT && op->kind != OP_TOUCH && op->count > 0)
+		pgcache_count(op->slot, op->incarnation, op->cause, op->count);
+}

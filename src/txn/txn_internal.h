@@ -1,0 +1,178 @@
+/*-------------------------------------------------------------------------
+ *
+ * txn_internal.h
+ *	  What the files of this room share.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PGCACHE_TXN_TXN_INTERNAL_H
+#define PGCACHE_TXN_TXN_INTERNAL_H
+
+#include "lib/ilist.h"
+
+#include "txn/txn.h"
+
+/* ---- pending.c ------------------------------------------------------------- */
+
+typedef enum PgCacheOpKind
+{
+	OP_PUT,						/* of a key: item */
+	OP_DELETE,					/* of a key */
+	OP_TOUCH,					/* of a key: version, item's expiry */
+	OP_CLEAR,					/* of a namespace */
+	OP_TAGS,					/* of the entries with one of them */
+	OP_MATCH					/* of the entries that match */
+} PgCacheOpKind;
+
+#define OP_IS_OF_KEY(op)	((op)->kind <= OP_TOUCH)
+
+/*
+ * One change, in the order in which they were made.  Of several of one key the
+ * last counts.
+ */
+typedef struct PgCacheOp
+{
+	dlist_node	node;			/* in the log */
+	slist_node	wide_node;		/* of those that are not of a key */
+	PgCacheOpKind kind;
+	int			level;			/* of the subtransaction */
+	uint16		slot;
+	PgCacheIncarnation incarnation;
+	PgCacheCounter cause;
+	Size		bytes;			/* that it is charged with */
+
+	/* of a key */
+	struct PgCacheOp *previous; /* the one of the same key before, or NULL */
+	PgCacheItem item;			/* all of it for PUT; else key and expiry */
+	char	   *value;			/* what item.value points to, palloc'd */
+	bool		shares_value;	/* which belongs to an earlier op */
+	uint64		version;		/* TOUCH: of the entry that was seen */
+	const PgCacheBound *bound;	/* PUT: since when its data count as read */
+	uint64		own_changes;	/* PUT with tables: as they were then */
+
+	/* of several keys */
+	PgCachePredicateKind match;
+	char	   *text;			/* pattern or tags */
+	int			len;
+	int			ntags;
+
+	/* while it is brought into the store */
+	bool		is_gone;		/* its namespace's slot was freed */
+	bool		is_void;		/* PUT: acts as a delete */
+	uint64		predicates;		/* PUT: so many were tested */
+	uint64		stored;			/* version of the entry that was made; 0: none */
+	uint64		number;			/* of its publish: CLEAR */
+	uint64		count;			/* to be counted for cause */
+} PgCacheOp;
+
+/* The own transaction's changes. */
+typedef struct PgCacheLog
+{
+	MemoryContext context;		/* NULL: nothing pending */
+	dlist_head	ops;
+	slist_head	wide;			/* newest first */
+	int			nkeys;			/* ops of keys */
+	Size		bytes;
+} PgCacheLog;
+
+extern PgCacheLog pgcache_log;
+
+/* The last change of the key, or NULL. */
+extern PgCacheOp *pgcache_log_find(const PgCacheKey *key);
+
+/* Whether a change is the last of its key. */
+static inline bool
+pgcache_op_is_last(const PgCacheOp *op)
+{
+	return pgcache_log_find(&op->item.key) == op;
+}
+
+/* Whether an own change of many keys hits an entry of the store. */
+extern bool pgcache_log_hits(const PgCacheKey *key, PgCacheRef *ref);
+
+/* Whether one hits any entry with that key, whatever its tags. */
+extern bool pgcache_log_hits_key(const PgCacheKey *key);
+
+/*
+ * Adds tables to what an own put depends on; false if the put is none any more.
+ */
+extern bool pgcache_log_depend(PgCacheOp *put, const Oid *tables, int ntables);
+
+/* As pgcache_txn_put, for an entry of the store that is put again. */
+extern void pgcache_log_put_again(const PgCacheItem *item,
+								  PgCacheIncarnation incarnation,
+								  const PgCacheBound *bound,
+								  const Oid *tables, int ntables);
+
+/* Undoes what a subtransaction changed, or makes it its parent's. */
+extern void pgcache_log_abort_sub(int level);
+extern void pgcache_log_commit_sub(int level);
+
+/* Forgets everything; the memory goes with the transaction. */
+extern void pgcache_log_reset(void);
+
+/*
+ * No changes may be made any more: the transaction's are being brought into the
+ * store.
+ */
+extern bool pgcache_log_closed;
+
+/* ---- install.c ------------------------------------------------------------- */
+
+/* Who changes the store. */
+typedef struct PgCacheActor
+{
+	uint64		xid;			/* 0: a transaction without, or nobody */
+	bool		now;			/* for everybody at once */
+	bool		final;			/* nothing may be allocated or raised any more */
+} PgCacheActor;
+
+/* Publishes what the change is; before pgcache_install. */
+extern void pgcache_op_publish(PgCacheOp *op, const PgCacheActor *actor, int kind);
+
+/*
+ * Brings a change of a key into the store; a put as the actor's.  seq was read
+ * after the actor published everything.
+ */
+extern void pgcache_op_install(PgCacheOp *op, const PgCacheActor *actor, uint64 seq);
+
+/* Deletes what the store has that an OP_MATCH matches.  May raise errors. */
+extern void pgcache_op_delete_matching(PgCacheOp *op);
+
+/* Finds out what a put has to know before nothing may fail any more. */
+extern void pgcache_op_prepare(PgCacheOp *op);
+
+/* Counts what the change did. */
+extern void pgcache_op_count(const PgCacheOp *op);
+
+/* The tables that an item depends on. */
+static inline const Oid *
+pgcache_item_tables(const PgCacheItem *item)
+{
+	return (const Oid *) (item->deps + item->nstamps);
+}
+
+/* ---- visible.c ------------------------------------------------------------- */
+
+/* Tells the store how to find what is dead. */
+extern void pgcache_visible_init(void);
+
+/* Whether a full transaction id is known to have committed. */
+extern bool pgcache_xid_did_commit(uint64 xid);
+
+/* ---- announce.c ------------------------------------------------------------ */
+
+/* Notes a change that acts at once, for the message at the end. */
+extern void pgcache_announce_now(const PgCacheOp *op);
+
+/* Sends the message; in PRE_COMMIT. */
+extern void pgcache_announce_send(void);
+
+/* The end of a subtransaction, and of the transaction. */
+extern void pgcache_announce_abort_sub(int level);
+extern void pgcache_announce_commit_sub(int level);
+extern void pgcache_announce_reset(void);
+
+#endif							/* PGCACHE_TXN_TXN_INTERNAL_H */
