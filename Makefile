@@ -8,8 +8,11 @@
 #   make check-asserts    the same with our assertions
 #   make check-ubsan      the same with the undefined-behaviour sanitizer
 #   make check-valgrind   regress and isolation with the server under valgrind
+#   make torture          the long form of the torture test, and broken rules that
+#                         it must find; test/torture/README.md
 #   make fuzz             the fuzz targets of test/unit, FUZZ_SECONDS=600 each
 #   make demo, bench      demo/run and bench/run in the same kind of private copy
+#   make bench-overhead   what pg_cache costs those who don't use it
 #   make lint             the checks that need no server; CONTRIBUTING.md lists them
 #   make indent           lay out src/ as PostgreSQL does
 #   make dist             the archive for PGXN
@@ -43,7 +46,7 @@ inner = $(MAKE) --no-print-directory PG_CONFIG='$(PG_CONFIG)'
 deps  = '$(here)/tools/install-deps' --pg-config='$(given_pg_config)'
 
 tested := check check-asserts check-ubsan check-valgrind
-served := $(tested) demo bench fuzz
+served := $(tested) torture demo bench bench-overhead fuzz
 local  := all clean lint indent dist $(served)
 
 .NOTPARALLEL:
@@ -63,17 +66,17 @@ deps-check deps-valgrind deps-bench deps-lint: deps-%:
 
 serve = TEST_USER='$(TEST_USER)' '$(here)/tools/serve'
 demo: deps-build
-check check-asserts check-ubsan fuzz: deps-check
+check check-asserts check-ubsan torture fuzz: deps-check
 check-valgrind: deps-valgrind
-bench: deps-bench
+bench bench-overhead: deps-bench
 
 check:
 	+@$(serve) $(major)-check $@ $(inner) FLAVOUR=check run-tests
 check-asserts check-ubsan check-valgrind: check-%:
 	+@$(serve) $(major)-$* $@ $(inner) FLAVOUR=$* run-tests
-demo bench:
+demo bench bench-overhead:
 	+@$(serve) $(major) $@ $(inner) with_llvm=no $@
-fuzz:
+torture fuzz:
 	+@$(serve) $(major)-check $@ $(inner) FLAVOUR=check $@
 
 lint indent: deps-lint
@@ -184,7 +187,7 @@ jobs = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2
 # test/unit/test_NAME.c is a program that prints TAP, test/unit/fuzz_NAME.c is a
 # libFuzzer target.  Each is linked with the sources that can live without a
 # server and with shim.c, which stands in for the server functions they call.
-UNIT_SRCS ?= $(call sources,src/store/*.c src/stamp/rules.c)
+UNIT_SRCS ?= $(call sources,src/store/*.c src/stamp/rules.c src/trigger/template.c)
 UNIT_LIBS ?= -L$(pkglibdir) -L$(libdir) -lpgcommon -lpgport -llz4 -lzstd -lm
 
 unit_sanitize = -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -252,12 +255,19 @@ demo bench: temp-install
 	@test -x '$(here)/$@/run' || { echo 'there is no $@/run' >&2; exit 1; }
 	@'$(here)/$@/run' '$(private_bindir)' '$(CURDIR)'
 
+bench-overhead: temp-install
+	@'$(here)/bench/pgbench-overhead' '$(private_bindir)' '$(CURDIR)'
+
+# prove -v shows the figures.
+torture: temp-install
+	+@$(submake) -s $(in_private) REGRESS= ISOLATION= TAP_TESTS=1 PROVE_TESTS=test/torture/torture.pl PROVE_FLAGS=-v
+
 # The parts of "make check", which tools/run-tests calls one after the other and
 # counts.  It goes on after a failure and tells the whole story at the end.
 parts = $(if $(UNIT)$(FUZZ),unit) $(if $(REGRESS),regress) $(if $(ISOLATION),isolation) \
 	$(if $(TAP_TESTS),tap) $(if $(filter valgrind,$(FLAVOUR)),valgrind)
 
-.PHONY: run-tests part-unit part-regress part-isolation part-tap part-valgrind demo bench
+.PHONY: run-tests part-unit part-regress part-isolation part-tap part-valgrind demo bench bench-overhead torture
 run-tests: temp-install
 	@rm -rf valgrind_logs && mkdir valgrind_logs
 	+@'$(here)/tools/run-tests' $(parts) -- $(submake)

@@ -384,6 +384,51 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION cache_depend(text, regclass[], text) IS
 'makes an entry depend on tables; whether there is one that is still good';
 
+---- Watching tables ---------------------------------------------------------
+
+-- Of each watch's triggers.  Whoever owns a table may have its changes invalidate
+-- what he may write to, so PUBLIC may use it.
+CREATE FUNCTION cache_watch_trigger()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'pgcache_sql_watch_trigger'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_watch_trigger() IS
+'invalidates what a changed row stands for; see cache_watch_table()';
+
+CREATE FUNCTION cache_watch_table(
+    rel regclass, key text = NULL, tags text[] = NULL,
+    namespace text = 'default')
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_watch_table'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_watch_table(regclass, text, text[], text) IS
+'makes changes of a table''s rows invalidate a key and tags that are made from the rows';
+
+CREATE FUNCTION cache_unwatch_table(rel regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_unwatch_table'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_unwatch_table(regclass) IS
+'ends all watches of a table';
+
+CREATE FUNCTION cache_watches()
+RETURNS TABLE (
+    rel regclass,
+    key text,
+    tags text[],
+    namespace text)
+AS 'MODULE_PATHNAME', 'pgcache_sql_watches'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION cache_watches() IS
+'what the view cache_watches is made of';
+
+CREATE VIEW cache_watches AS
+SELECT * FROM cache_watches();
+COMMENT ON VIEW cache_watches IS
+'the tables in this database that are watched, and what their changes invalidate';
+
+GRANT SELECT ON cache_watches TO PUBLIC;
+
 ---- Statistics --------------------------------------------------------------
 
 CREATE FUNCTION cache_stats()

@@ -22,7 +22,10 @@
 #include "space/store_part.h"
 #include "stamp/predicate.h"
 #include "stamp/stamp.h"
+#include "trigger/trigger.h"
+#include "txn/txn.h"
 #include "value/value.h"
+#include "watch/watch.h"
 
 PG_MODULE_MAGIC;
 
@@ -44,10 +47,20 @@ _PG_init(void)
 	pgcache_space_register();
 	pgcache_stamp_register();
 	pgcache_predicate_register();
+	pgcache_watch_register();
 #ifdef PGCACHE_TEST
 	pgcache_debug_register();
 #endif
 	pgcache_shmem_init();
 	pgcache_value_init();
 	pgcache_space_init();
+
+	/*
+	 * Callbacks registered later run earlier.  At the end of a transaction:
+	 * triggers add to its changes; the tables that it changed are published;
+	 * then its changes are published and stored; last, namespaces let go.
+	 */
+	pgcache_txn_init();
+	pgcache_watch_init();
+	pgcache_trigger_init();
 }

@@ -56,3 +56,35 @@ CREATE FUNCTION pgcache_test_tally_first() RETURNS bigint
 
 CREATE FUNCTION pgcache_test_tally_reset() RETURNS void
     AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- What is known of the last publish in the stamp of a relation: its number (0:
+-- none), its kind (xid, strict, immediate, prepared), and how many transactions
+-- have begun DDL on the relation and not ended.
+CREATE FUNCTION pgcache_test_relation_stamp(relation regclass) RETURNS bigint
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+CREATE FUNCTION pgcache_test_relation_kind(relation regclass) RETURNS text
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+CREATE FUNCTION pgcache_test_relation_pending(relation regclass) RETURNS int
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- The number of the last publish of everything in the database.
+CREATE FUNCTION pgcache_test_database_stamp() RETURNS bigint
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- What the own transaction did to the table: pgcache_watch_own_changes (NULL: not
+-- known) and pgcache_watch_wrote.
+CREATE FUNCTION pgcache_test_own_changes(relation regclass) RETURNS bigint
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+CREATE FUNCTION pgcache_test_wrote(relation regclass) RETURNS bool
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- The statement's bound: asof, noted, before, DDL epoch.
+CREATE FUNCTION pgcache_test_bound() RETURNS bigint[]
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
+-- Whether transactions from before the server's start let its data be stored, and
+-- the mark of a transaction that is such after the next restart.
+CREATE FUNCTION pgcache_test_baseline_allows() RETURNS bool
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+CREATE FUNCTION pgcache_test_baseline_mark() RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;

@@ -14,6 +14,7 @@
 #define PGCACHE_BASE_COMPAT_H
 
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 
 #if PG_VERSION_NUM < 150000
@@ -79,6 +80,91 @@
 	pg_database_ownercheck(database, role)
 #define PGCACHE_RELATION_OWNERCHECK(relation, role) \
 	pg_class_ownercheck(relation, role)
+#endif
+
+/*
+ * PG 17 gave LockHeldByMe a third argument, whether a stronger lock will do.
+ */
+#if PG_VERSION_NUM >= 170000
+#define PGCACHE_LOCK_HELD(tag, mode)	LockHeldByMe(tag, mode, false)
+#else
+#define PGCACHE_LOCK_HELD(tag, mode)	LockHeldByMe(tag, mode)
+#endif
+
+/*
+ * PG 18 made the fast-path slots of a PGPROC as many as max_locks_per_transaction
+ * asks for, in groups of 16 whose lock modes are in a word of their own; before,
+ * there was one group.
+ */
+#if PG_VERSION_NUM >= 180000
+#define PGCACHE_FASTPATH_GROUPS				FastPathLockGroupsPerBackend
+#define PGCACHE_FASTPATH_SLOTS				FP_LOCK_SLOTS_PER_GROUP
+#define PGCACHE_FASTPATH_BITS(proc, group)	((proc)->fpLockBits[group])
+#else
+#define PGCACHE_FASTPATH_GROUPS				1
+#define PGCACHE_FASTPATH_SLOTS				FP_LOCK_SLOTS_PER_BACKEND
+#define PGCACHE_FASTPATH_BITS(proc, group)	((proc)->fpLockBits)
+#endif
+
+/*
+ * PG 16 replaced SHM_QUEUE by dlist.  Gives the PROCLOCK after last, NULL for the
+ * first, in one of the process's lists; the partition's lock must be held, but
+ * for asking whether there is any.
+ */
+static inline PROCLOCK *
+pgcache_next_proclock(PGPROC *proc, int partition, PROCLOCK *last)
+{
+#if PG_VERSION_NUM >= 160000
+	dlist_head *list = &proc->myProcLocks[partition];
+	dlist_node *node;
+
+	if (last == NULL)
+		node = dlist_is_empty(list) ? NULL : dlist_head_node(list);
+	else
+		node = dlist_has_next(list, &last->procLink) ?
+			dlist_next_node(list, &last->procLink) : NULL;
+	return node == NULL ? NULL : dlist_container(PROCLOCK, procLink, node);
+#else
+	SHM_QUEUE  *list = &proc->myProcLocks[partition];
+
+	return (PROCLOCK *) SHMQueueNext(list, last ? &last->procLink : list,
+									 offsetof(PROCLOCK, procLink));
+#endif
+}
+
+/*
+ * PG 17 put the backend and lxid of LockInstanceData into one field, vxid.  The
+ * id of the prepared transaction that holds the lock if that was prepared before
+ * the server's start, else 0: such has no backend, and its xid as lxid.
+ */
+#if PG_VERSION_NUM >= 170000
+#define PGCACHE_LOCK_RESTORED_XID(instance) \
+	((instance)->pid == 0 && (instance)->vxid.procNumber == INVALID_PROC_NUMBER ? \
+	 (TransactionId) (instance)->vxid.localTransactionId : InvalidTransactionId)
+#else
+#define PGCACHE_LOCK_RESTORED_XID(instance) \
+	((instance)->pid == 0 && (instance)->backend == InvalidBackendId ? \
+	 (TransactionId) (instance)->lxid : InvalidTransactionId)
+#endif
+
+/* PG 16 renamed t_id and t_shared of PgStat_TableStatus. */
+#if PG_VERSION_NUM >= 160000
+#define PGCACHE_STAT_ID(table)		((table)->id)
+#define PGCACHE_STAT_SHARED(table)	((table)->shared)
+#else
+#define PGCACHE_STAT_ID(table)		((table)->t_id)
+#define PGCACHE_STAT_SHARED(table)	((table)->t_shared)
+#endif
+
+/* PG 18 took execute_once from ExecutorRun and its hook. */
+#if PG_VERSION_NUM >= 180000
+#define PGCACHE_RUN_PARAMS \
+	QueryDesc *query, ScanDirection direction, uint64 count
+#define PGCACHE_RUN_ARGS	query, direction, count
+#else
+#define PGCACHE_RUN_PARAMS \
+	QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
+#define PGCACHE_RUN_ARGS	query, direction, count, execute_once
 #endif
 
 #endif							/* PGCACHE_BASE_COMPAT_H */

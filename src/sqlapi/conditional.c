@@ -195,6 +195,20 @@ put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
 	return result == PGCACHE_STORED;
 }
 
+Datum
+pgcache_sql_add(PG_FUNCTION_ARGS)
+{
+	pgcache_shmem_require();
+	PG_RETURN_BOOL(put_if(fcinfo, 1, PGCACHE_PUT_ADD, 0, "cache_add"));
+}
+
+Datum
+pgcache_sql_replace(PG_FUNCTION_ARGS)
+{
+	pgcache_shmem_require();
+	PG_RETURN_BOOL(put_if(fcinfo, 1, PGCACHE_PUT_REPLACE, 0, "cache_replace"));
+}
+
 /*
  * No entry has the version NULL, which is what a query for the version of an
  * absent entry gives; nor one that is not positive.

@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "utils/memutils.h"
 
@@ -119,6 +120,25 @@ admit_put(void *arg, const PgCacheMeta *present)
 		pgcache_stamp_note_asof(a->key, a->bound.snap.asof);
 	a->published = true;
 	return PGCACHE_ADMIT;
+}
+
+bool
+pgcache_op_is_stale(const PgCacheOp *op)
+{
+	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+	PgCacheActor actor = {.xid = xid};
+	Admission	a = {
+		.op = op,.actor = &actor,.bound = *op->bound,
+		.key = pgcache_stamp_of_key(op->item.key.hash)
+	};
+	uint64		predicates;
+
+	a.bound.snap.own = xid;
+	return op->bound == &pgcache_bound_never || key_is_stale(&a) ||
+		deps_are_stale(&a) ||
+		pgcache_predicate_stale(op->slot, op->item.key.data, op->item.key.len,
+								op->item.tags, op->item.ntags, &a.bound,
+								&predicates);
 }
 
 /*

@@ -143,6 +143,7 @@ const PgCacheBound *
 pgcache_lease_read(const char *token, int len, const PgCacheKey *key)
 {
 	Lease		lease;
+	PgCacheBound *bound;
 	PgCacheBound read;
 
 	if (!decode(token, len, &lease))
@@ -161,5 +162,9 @@ pgcache_lease_read(const char *token, int len, const PgCacheKey *key)
 	read.noted = read.fence = lease.fence;
 	read.before = lease.before;
 	read.ddl_epoch = lease.ddl_epoch;
-	return pgcache_bound_copy(&read);
+	bound = pgcache_bound_copy(&read);
+
+	/* Others may have used this backend since, for a pool of connections. */
+	bound->backend = 0;
+	return bound;
 }

@@ -32,6 +32,9 @@
 #define LOG_SHARE		8
 #define LOG_MIN_BYTES	(64 * 1024)
 
+/* Changes of many keys that a new one is compared with. */
+#define REPEATED_LOOKS	32
+
 /* Keys above which they are found by a hash table. */
 #define FEW_KEYS		8
 
@@ -130,6 +133,7 @@ begin_log(void)
 	dlist_init(&pgcache_log.ops);
 	slist_init(&pgcache_log.wide);
 	pgcache_log.nkeys = 0;
+	pgcache_log.nputs = 0;
 	pgcache_log.bytes = 0;
 	keymap = NULL;
 	pgcache_log.context = AllocSetContextCreate(TopTransactionContext,
@@ -187,6 +191,9 @@ append(PgCacheOp *op)
 		op->previous = pgcache_log_find(&op->item.key);
 	dlist_push_tail(&pgcache_log.ops, &op->node);
 	pgcache_log.bytes += op->bytes;
+	op->nputs = pgcache_log.nputs;
+	if (op->kind == OP_PUT)
+		pgcache_log.nputs++;
 	if (!OP_IS_OF_KEY(op))
 	{
 		slist_push_head(&pgcache_log.wide, &op->wide_node);
@@ -229,6 +236,7 @@ undo_last(void)
 			keymap_delete(keymap, &op->item.key);
 		pgcache_log.nkeys--;
 	}
+	pgcache_log.nputs = op->nputs;
 	dlist_delete(&op->node);
 	drop_value(op);
 	pgcache_log.bytes -= op->bytes;
@@ -461,6 +469,8 @@ void
 pgcache_txn_delete(const PgCacheKey *key, PgCacheIncarnation incarnation,
 				   PgCacheCounter cause, bool now)
 {
+	PgCacheOp  *last;
+
 	if (now)
 	{
 		PgCacheOp	op = {
@@ -471,6 +481,11 @@ pgcache_txn_delete(const PgCacheKey *key, PgCacheIncarnation incarnation,
 		act_now(&op);
 		return;
 	}
+	last = pgcache_log_find(key);
+
+	/* Of no earlier level than we are, so it lasts as long. */
+	if (last != NULL && last->kind == OP_DELETE)
+		return;
 	append(new_key_op(OP_DELETE, key, incarnation, cause, 0));
 	heed_bounds();
 }
@@ -588,12 +603,41 @@ delete_own(const PgCacheOp *wide)
 	}
 }
 
+/*
+ * Whether the same change is among the last, with no put since.  A watched table
+ * may make it for each row.
+ */
+static bool
+is_repeated(const PgCacheOp *wide)
+{
+	slist_iter	iter;
+	int			looks = 0;
+
+	slist_foreach(iter, &pgcache_log.wide)
+	{
+		PgCacheOp  *old = slist_container(PgCacheOp, wide_node, iter.cur);
+
+		if (old->nputs != pgcache_log.nputs || ++looks > REPEATED_LOOKS)
+			break;
+		if (old->kind == wide->kind && old->slot == wide->slot &&
+			old->incarnation == wide->incarnation && old->match == wide->match &&
+			old->len == wide->len && memcmp(old->text, wide->text, old->len) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 change_many(PgCacheOp *wide, bool now)
 {
 	if (now)
 	{
 		act_now(wide);
+		return;
+	}
+	if (is_repeated(wide))
+	{
+		pfree(wide);
 		return;
 	}
 	append(wide);
@@ -673,6 +717,10 @@ tables_changed(const PgCacheOp *op)
 		 number != op->own_changes);
 }
 
+/*
+ * A put of an earlier statement may have become stale for this one, the snapshot
+ * of which may see what has been changed since.
+ */
 PgCacheOwn
 pgcache_txn_own(const PgCacheKey *key, const PgCacheItem **item)
 {
@@ -686,6 +734,8 @@ pgcache_txn_own(const PgCacheKey *key, const PgCacheItem **item)
 		op->item.expires <= pgcache_clock_now())
 		return PGCACHE_OWN_GONE;
 	if (tables_changed(op))
+		return PGCACHE_OWN_GONE;
+	if (op->bound != pgcache_statement_bound() && pgcache_op_is_stale(op))
 		return PGCACHE_OWN_GONE;
 	*item = &op->item;
 	return PGCACHE_OWN_PUT;

@@ -42,6 +42,7 @@ typedef struct PgCacheOp
 	PgCacheIncarnation incarnation;
 	PgCacheCounter cause;
 	Size		bytes;			/* that it is charged with */
+	int			nputs;			/* puts in the log before it */
 
 	/* of a key */
 	struct PgCacheOp *previous; /* the one of the same key before, or NULL */
@@ -74,6 +75,7 @@ typedef struct PgCacheLog
 	dlist_head	ops;
 	slist_head	wide;			/* newest first */
 	int			nkeys;			/* ops of keys */
+	int			nputs;			/* of these, puts */
 	Size		bytes;
 } PgCacheLog;
 
@@ -143,6 +145,11 @@ extern void pgcache_op_delete_matching(PgCacheOp *op);
 
 /* Finds out what a put has to know before nothing may fail any more. */
 extern void pgcache_op_prepare(PgCacheOp *op);
+
+/*
+ * Whether a pending put would be refused now.  May raise errors.
+ */
+extern bool pgcache_op_is_stale(const PgCacheOp *op);
 
 /* Counts what the change did. */
 extern void pgcache_op_count(const PgCacheOp *op);

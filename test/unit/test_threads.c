@@ -3,9 +3,9 @@
  *	  Threads as backends: readers without locks against writers.
  *
  * Every value says which key it belongs to and repeats a seed, so that a torn
- * value, or one of another key, is found.  The memory is small: entries are
- * evicted, regions move between partitions and blocks are used again all the
- * time.
+ * value, or one of another key, is found; likewise writers and deps.  The memory
+ * is small: entries are evicted, regions move between partitions and blocks are
+ * used again all the time.
  */
 #include "harness.h"
 
@@ -47,10 +47,49 @@ value_is_good(const char *p, int key, uint32 len)
 	return true;
 }
 
+/* Deps that follow from the key and the writer. */
+static void
+make_deps(uint32 *deps, int key, uint64 writer)
+{
+	for (int i = 0; i < PGCACHE_MAX_DEPS; i++)
+		deps[i] = key * 1000 + writer % 1000 * 31 + i;
+}
+
+static bool
+deps_are_good(const PgCacheRef *ref, int key)
+{
+	uint32		deps[PGCACHE_MAX_DEPS];
+	int			n = ref->meta.nstamps + ref->meta.ntables;
+
+	if ((ref->meta.flags & PGCACHE_ENTRY_WRITER) == 0)
+		return ref->meta.writer == 0 && n == 0;
+	make_deps(deps, key, ref->meta.writer);
+	if (ref->meta.flags & PGCACHE_ENTRY_DEPS)
+		return n == 1 + ref->meta.writer % PGCACHE_MAX_DEPS &&
+			memcmp(deps, ref->deps, n * sizeof(uint32)) == 0;
+	return n == 0;
+}
+
+/* Some entries are dead, whatever happened; others never. */
+static bool
+is_dead(uint64 seq, const uint32 *stamps, int nstamps)
+{
+	return nstamps > 0 && stamps[0] % 7 == 0;
+}
+
+static PgCacheAdmission
+admit(void *arg, const PgCacheMeta *present)
+{
+	if (present && present->nstamps + present->ntables > PGCACHE_MAX_DEPS)
+		abort();
+	return random_below(4) ? PGCACHE_ADMIT : random_below(4);
+}
+
 static void
 one_put(TestStore *mine, int n, const char *key, int key_len, char *value)
 {
 	uint32		len = random_below(3) ? random_below(300) : random_below(MAX_LEN);
+	uint32		deps[PGCACHE_MAX_DEPS];
 	PgCacheItem item;
 
 	len = write_value(value, n, random_below(1 << 30), len);
@@ -60,6 +99,21 @@ one_put(TestStore *mine, int n, const char *key, int key_len, char *value)
 		item.flags |= PGCACHE_ENTRY_TTL;
 		item.expires = test_now + 1000000;
 	}
+	if (random_below(2))
+	{
+		item.flags |= PGCACHE_ENTRY_WRITER;
+		item.writer = 1 + random_below(1 << 30);
+	}
+	if ((item.flags & PGCACHE_ENTRY_WRITER) && random_below(2))
+	{
+		make_deps(deps, n, item.writer);
+		item.flags |= PGCACHE_ENTRY_DEPS;
+		item.nstamps = item.writer % 5 % (1 + item.writer % PGCACHE_MAX_DEPS);
+		item.ntables = 1 + item.writer % PGCACHE_MAX_DEPS - item.nstamps;
+		item.deps = deps;
+	}
+	if (random_below(4) == 0)
+		item.admit = admit;
 	pgcache_store_put(mine->store, &item, random_below(4), 1);
 }
 
@@ -99,6 +153,11 @@ work(void *arg)
 			case 5:
 				if (random_below(100) == 0)
 					pgcache_store_clear(mine.store, n % 3);
+				else if (random_below(10) == 0)
+					pgcache_store_clear_to(mine.store, n % 3,
+										   pgcache_store_publish(mine.store) - random_below(3));
+				else if (random_below(4) == 0)
+					pgcache_store_note_dead(mine.store);
 				break;
 			case 6:
 				if (random_below(200) == 0)
@@ -114,6 +173,10 @@ work(void *arg)
 					{
 						my_hits++;
 						MUST(value_is_good(found, n, ref.meta.len));
+						MUST(deps_are_good(&ref, n));
+						if (random_below(8) == 0)
+							pgcache_store_hint(mine.store, &k, ref.meta.version,
+											   PGCACHE_ENTRY_COMMITTED, random_below(2));
 						free(found);
 					}
 				}
@@ -133,7 +196,10 @@ run(const char *name, int partitions, int eviction)
 {
 	pthread_t	threads[NTHREADS];
 
-	t = make_store(1024 * 1024, partitions, eviction);
+	PgCacheStoreConfig config = make_config(1024 * 1024, partitions, eviction);
+
+	config.is_dead = is_dead;
+	t = make_store_of(config);
 	reads = hits = 0;
 	for (uintptr_t i = 0; i < NTHREADS; i++)
 		MUST(pthread_create(&threads[i], NULL, work, (void *) (i + 1)) == 0);

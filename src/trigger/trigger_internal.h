@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_internal.h
+ *	  What the files of this room share.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PGCACHE_TRIGGER_TRIGGER_INTERNAL_H
+#define PGCACHE_TRIGGER_TRIGGER_INTERNAL_H
+
+#include "shmem/counters.h"
+#include "trigger/trigger.h"
+
+/* ---- catalog.c ------------------------------------------------------------- */
+
+/*
+ * Splits the arguments of a trigger into the templates.  Raises 22023 if they
+ * are not as they must be.
+ */
+extern void pgcache_watch_parse(PgCacheWatch *watch, char *const *args, int nargs);
+
+/*
+ * The watch of a trigger, also of one that this command has just made; NULL if
+ * it calls another function.
+ */
+extern PgCacheWatch *pgcache_watch_read(Oid trigger);
+
+/* The table on which a watch was asked for, of which it may be a clone's. */
+extern Oid	pgcache_watch_root(const PgCacheWatch *watch);
+
+/* ---- target.c -------------------------------------------------------------- */
+
+/* The namespace that a watch invalidates. */
+typedef struct PgCacheTarget
+{
+	uint16		slot;
+	PgCacheIncarnation incarnation;
+} PgCacheTarget;
+
+typedef enum PgCacheTargetResult
+{
+	PGCACHE_TARGET_FOUND,
+	PGCACHE_TARGET_MISSING,		/* there is no such namespace */
+	PGCACHE_TARGET_DENIED		/* the table's owner may not write to it */
+} PgCacheTargetResult;
+
+/*
+ * Finds it.  What counts are the privileges of the table's owner, who made the
+ * watch, and not of those who change the table.
+ */
+extern PgCacheTargetResult pgcache_watch_target(const PgCacheWatch *watch,
+												Oid owner, PgCacheTarget *target);
+
+/* Invalidates all that a watch can produce, whatever the rows are. */
+extern void pgcache_watch_invalidate_all(const PgCacheWatch *watch,
+										 const PgCacheTarget *target);
+
+#endif							/* PGCACHE_TRIGGER_TRIGGER_INTERNAL_H */
