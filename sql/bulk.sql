@@ -39,8 +39,9 @@ RESET pg_cache.compression;
 SELECT key, length(value), left(value, 10) FROM cache_get_many(ARRAY['num', 'zipped', 'json', 'a'], 'bulk');
 
 -- many, more than a group, with misses and values of all sizes
-SELECT cache_put_many(array_agg('many:' || i ORDER BY i), array_agg(repeat(i::text, i % 300) ORDER BY i),
-                      namespace => 'bulk') FROM generate_series(1, 5000) i;
+SELECT format('SELECT cache_put_many(array_agg(''many:'' || i ORDER BY i), array_agg(repeat(i::text, i %% 300) ORDER BY i),
+                      namespace => ''bulk'') FROM generate_series(%s, %s) i', n, n + 999)
+    FROM generate_series(1, 4001, 1000) n \gexec
 SELECT count(*), bool_and(value = repeat(n, n::int % 300)) AS same,
        array_agg(n::int) = array_agg(n::int ORDER BY n::int) AS in_order
     FROM (SELECT substr(key, 6) AS n, value

@@ -2,7 +2,9 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pg_cache;
 RESET client_min_messages;
+-- More than a transaction may have pending is put in one statement.
 SELECT cache_create_namespace('evict');
+SET pg_cache.transactional = off;
 CREATE VIEW evicted AS
     SELECT entries, evictions, expirations, invalidations, dropped_puts
     FROM cache_stats_namespaces WHERE namespace = 'evict';

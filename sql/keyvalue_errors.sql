@@ -81,8 +81,8 @@ SELECT cache_put('k', 'v', tags => ARRAY(SELECT 't' || i FROM generate_series(1,
 SELECT cache_put('k', 'v', tags => ARRAY(SELECT 't' || i FROM generate_series(1, 16) i) || ARRAY['t1', 't2']);
 SELECT array_length(tags, 1) FROM cache_entry('k');
 
--- what later versions support
-SELECT cache_put('k', 'v', depends_on => '{}');
+-- tables and leases
+SELECT cache_put('k', 'v', depends_on => ARRAY[NULL::regclass]);
 SELECT cache_put('k', 'v', lease => '');
 
 -- values

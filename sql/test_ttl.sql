@@ -30,8 +30,8 @@ SELECT cache_get('hour', 'ttl') IS NULL AS expired, cache_get('day', 'ttl') AS d
 -- and then it is gone for all
 SELECT cache_exists('hour', 'ttl'), cache_expires_at('hour', 'ttl') IS NULL AS no_expiry,
        cache_get_as('hour', ''::text, 'ttl') IS NULL AS get_as,
-       cache_touch('hour', '1 hour', 'ttl'), cache_delete('hour', 'ttl'),
-       cache_replace('hour', 'w', namespace => 'ttl');
+       cache_replace('hour', 'w', namespace => 'ttl'),
+       cache_touch('hour', '1 hour', 'ttl'), cache_delete('hour', 'ttl');
 SELECT * FROM cache_get_many(ARRAY['hour', 'day', 'ever'], 'ttl');
 SELECT * FROM cache_entry('hour', 'ttl');
 SELECT key FROM cache_entries WHERE namespace = 'ttl' ORDER BY key;
@@ -191,6 +191,7 @@ SELECT hits, misses, entries, expirations, invalidations FROM cache_stats_namesp
 -- an insert that needs room takes what has expired first, used or not
 SELECT cache_clear();
 SELECT cache_reset_stats();
+SET pg_cache.transactional = off;
 SET pg_cache.lru_bump = 0;
 SELECT count(cache_put('kept' || i, repeat('k', 8000), namespace => 'ttl')) FROM generate_series(1, 700) i;
 SELECT count(cache_put('old' || i, repeat('o', 8000), '1 hour', namespace => 'ttl')) FROM generate_series(1, 900) i;
@@ -200,6 +201,7 @@ SELECT count(cache_put('new' || i, repeat('n', 8000), namespace => 'ttl')) FROM 
 SELECT left(key, 3) AS kind, count(*) FROM cache_entries WHERE namespace = 'ttl' GROUP BY 1 ORDER BY 1;
 SELECT evictions, expirations > 200 AS expirations FROM cache_stats_namespaces WHERE namespace = 'ttl';
 RESET pg_cache.lru_bump;
+RESET pg_cache.transactional;
 
 SELECT cache_drop_namespace('ttl');
 SELECT pgcache_test_set_clock('0');

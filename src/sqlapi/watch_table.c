@@ -52,9 +52,6 @@ PG_FUNCTION_INFO_V1(pgcache_sql_watch_table);
 PG_FUNCTION_INFO_V1(pgcache_sql_unwatch_table);
 PG_FUNCTION_INFO_V1(pgcache_sql_watches);
 
-/* Ends the name of a trigger that a table has because of its parent's watch. */
-#define INHERITED_SUFFIX	"_inherited"
-
 /* Arguments of cache_watch_table. */
 enum
 {
@@ -130,30 +127,6 @@ open_relation(FunctionCallInfo fcinfo, LOCKMODE lockmode)
 	rel = table_open(PG_GETARG_OID(ARG_REL), lockmode);
 	check_relation(RelationGetRelid(rel));
 	return rel;
-}
-
-/*
- * The tables to have the triggers: the table and its present children.  For
- * partitions PostgreSQL sees to that itself.
- */
-static List *
-list_tables(Relation rel, LOCKMODE lockmode)
-{
-	List	   *tables = list_make1_oid(RelationGetRelid(rel));
-	ListCell   *lc;
-
-	if (rel->rd_rel->relkind != RELKIND_RELATION || !rel->rd_rel->relhassubclass)
-		return tables;
-	foreach(lc, find_all_inheritors(RelationGetRelid(rel), lockmode, NULL))
-	{
-		Oid			child = lfirst_oid(lc);
-
-		if (child != RelationGetRelid(rel) &&
-			get_rel_relkind(child) == RELKIND_RELATION &&
-			get_rel_persistence(child) != RELPERSISTENCE_TEMP)
-			tables = lappend_oid(tables, child);
-	}
-	return tables;
 }
 
 /* ---- the templates ---------------------------------------------------------------- */
@@ -298,106 +271,6 @@ get_args(FunctionCallInfo fcinfo, Relation rel, char *args[PGCACHE_WATCH_NARGS])
 	args[PGCACHE_WATCH_TAGS] = get_tags(fcinfo, rel);
 }
 
-/* ---- making ------------------------------------------------------------------------ */
-
-static bool
-same_args(char *const *a, char *const *b)
-{
-	for (int i = 0; i < PGCACHE_WATCH_NARGS; i++)
-		if (strcmp(a[i], b[i]) != 0)
-			return false;
-	return true;
-}
-
-static bool
-is_inherited(const PgCacheWatch *watch)
-{
-	int			len = strlen(watch->name) - strlen(INHERITED_SUFFIX);
-
-	return len > 0 && strcmp(watch->name + len, INHERITED_SUFFIX) == 0;
-}
-
-/*
- * The trigger that a relation has for a watch, enabled as it must be.  A parent's
- * counts for its child only if the child is to have it as a child.
- */
-static bool
-has_trigger(List *watches, char *const *args, bool for_row, bool inherited)
-{
-	ListCell   *lc;
-
-	foreach(lc, watches)
-	{
-		const PgCacheWatch *watch = lfirst(lc);
-
-		if (same_args(watch->args, args) &&
-			watch->enabled == TRIGGER_FIRES_ALWAYS &&
-			(for_row ? TRIGGER_FOR_ROW(watch->type) : TRIGGER_FOR_TRUNCATE(watch->type)) &&
-			!OidIsValid(watch->parent) &&
-			(inherited || !is_inherited(watch)))
-			return true;
-	}
-	return false;
-}
-
-/* pg_cache_watch_, a hash of the arguments, and what kind it is. */
-static char *
-make_name(char *const *args, bool for_row, bool inherited)
-{
-	uint64		hash = 0;
-
-	for (int i = 0; i < PGCACHE_WATCH_NARGS; i++)
-		hash = hash_bytes_extended((const unsigned char *) args[i],
-								   strlen(args[i]) + 1, hash);
-	return psprintf("pg_cache_watch_%016llx%s%s", (unsigned long long) hash,
-					for_row ? "" : "_truncate", inherited ? INHERITED_SUFFIX : "");
-}
-
-/*
- * The dependency on the extension lets DROP EXTENSION drop the trigger, which
- * depends on the function.  It is dumped with the trigger.
- */
-static void
-make_trigger(Oid relid, Oid function, char *const *args, bool for_row, bool inherited)
-{
-	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
-	ObjectAddress trigger;
-	ObjectAddress extension;
-
-	stmt->replace = true;
-	stmt->trigname = make_name(args, for_row, inherited);
-	stmt->funcname = list_make1(makeString(pstrdup(PGCACHE_WATCH_FUNCTION)));
-	for (int i = 0; i < PGCACHE_WATCH_NARGS; i++)
-		stmt->args = lappend(stmt->args, makeString(args[i]));
-	stmt->row = for_row;
-	stmt->timing = TRIGGER_TYPE_AFTER;
-	stmt->events = TRIGGER_TYPE_TRUNCATE;
-	if (for_row)
-		stmt->events = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
-	trigger = CreateTriggerFiringOn(stmt, "", relid, InvalidOid, InvalidOid,
-									InvalidOid, function, InvalidOid, NULL, false,
-									false, TRIGGER_FIRES_ALWAYS);
-	CommandCounterIncrement();
-
-	ObjectAddressSet(extension, ExtensionRelationId,
-					 get_extension_oid("pg_cache", false));
-	if (!list_member_oid(getAutoExtensionsOfObject(TriggerRelationId, trigger.objectId),
-						 extension.objectId))
-		recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
-	CommandCounterIncrement();
-}
-
-static void
-watch_one(Oid relid, Oid function, char *const *args, bool inherited)
-{
-	List	   *watches = pgcache_watch_list(relid);
-
-	if (!has_trigger(watches, args, true, inherited))
-		make_trigger(relid, function, args, true, inherited);
-	if (!has_trigger(watches, args, false, inherited))
-		make_trigger(relid, function, args, false, inherited);
-}
-
 Datum
 pgcache_sql_watch_table(PG_FUNCTION_ARGS)
 {
@@ -405,7 +278,6 @@ pgcache_sql_watch_table(PG_FUNCTION_ARGS)
 	char	   *args[PGCACHE_WATCH_NARGS];
 	char	   *schema;
 	Oid			function;
-	ListCell   *lc;
 
 	require_writable("cache_watch_table()");
 	rel = open_relation(fcinfo, ShareRowExclusiveLock);
@@ -415,9 +287,7 @@ pgcache_sql_watch_table(PG_FUNCTION_ARGS)
 	function = LookupFuncName(list_make2(makeString(schema),
 										 makeString(pstrdup(PGCACHE_WATCH_FUNCTION))),
 							  0, NULL, false);
-	foreach(lc, list_tables(rel, ShareRowExclusiveLock))
-		watch_one(lfirst_oid(lc), function, args,
-				  lfirst_oid(lc) != RelationGetRelid(rel));
+	pgcache_watch_install(RelationGetRelid(rel), function, args);
 	table_close(rel, NoLock);
 	PG_RETURN_VOID();
 }
@@ -433,21 +303,18 @@ drop_trigger(const PgCacheWatch *watch)
 	performDeletion(&address, DROP_RESTRICT, 0);
 }
 
-/* Drops what a child has because of watches of its parent. */
+/* Drops what a child has because of a watch that no ancestor has any more. */
 static void
-unwatch_child(Oid relid, List *parents_watches)
+unwatch_child(Oid relid)
 {
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, pgcache_watch_list(relid))
 	{
 		const PgCacheWatch *watch = lfirst(lc);
-		bool		drop = false;
 
-		foreach(lc2, parents_watches)
-			drop |= same_args(watch->args, ((PgCacheWatch *) lfirst(lc2))->args);
-		if (drop && is_inherited(watch))
+		if (pgcache_watch_inherited(watch) &&
+			!pgcache_watch_above(relid, watch->args))
 			drop_trigger(watch);
 	}
 }
@@ -457,14 +324,14 @@ pgcache_sql_unwatch_table(PG_FUNCTION_ARGS)
 {
 	Relation	rel;
 	List	   *watches;
-	List	   *tables;
+	List	   *children;
 	ListCell   *lc;
 	int			n = 0;
 
 	require_writable("cache_unwatch_table()");
 	rel = open_relation(fcinfo, AccessExclusiveLock);
 	watches = pgcache_watch_list(RelationGetRelid(rel));
-	tables = list_tables(rel, AccessExclusiveLock);
+	children = pgcache_watch_children(RelationGetRelid(rel), AccessExclusiveLock);
 	foreach(lc, watches)
 		n += OidIsValid(((PgCacheWatch *) lfirst(lc))->parent) ? 0 : 1;
 	if (n == 0)
@@ -476,11 +343,12 @@ pgcache_sql_unwatch_table(PG_FUNCTION_ARGS)
 	table_close(rel, NoLock);
 
 	foreach(lc, watches)
+	{
 		if (!OidIsValid(((PgCacheWatch *) lfirst(lc))->parent))
-		drop_trigger(lfirst(lc));
-	foreach(lc, tables)
-		if (lfirst_oid(lc) != PG_GETARG_OID(ARG_REL))
-		unwatch_child(lfirst_oid(lc), watches);
+			drop_trigger(lfirst(lc));
+	}
+	foreach(lc, children)
+		unwatch_child(lfirst_oid(lc));
 	PG_RETURN_VOID();
 }
 

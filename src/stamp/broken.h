@@ -31,7 +31,7 @@
 	RULE(hooks)			/* finds changes by executor hooks, not by locks */ \
 	RULE(noddl)			/* has no DDL epoch */ \
 	RULE(nokey)			/* does not test the key's stamp */ \
-	RULE(noasof)		/* ignores as of when an entry is */
+	RULE(noasof)				/* ignores as of when an entry is */
 
 typedef enum PgCacheBreakable
 {

@@ -51,24 +51,40 @@ pgcache_predicate_count(void)
 	return pg_atomic_read_u64(&shared->count);
 }
 
+/* What is known of the writer of the one that will be the next to fall out. */
+static void
+find_finished(PgCacheFinished *finished)
+{
+	PgCachePublish oldest;
+
+	finished->below = pgcache_finished_below();
+	finished->also = 0;
+	LWLockAcquire(lock, LW_SHARED);
+	oldest = shared->at[pg_atomic_read_u64(&shared->count) % MAX_PREDICATES].publish;
+	LWLockRelease(lock);
+	if (oldest.number != 0 && !pgcache_has_finished(finished, &oldest) &&
+		pgcache_xid_finished(oldest.writer))
+		finished->also = oldest.writer;
+}
+
 /* The lock must be held. */
 static void
-add(PgCachePredicate *predicate)
+add(PgCachePredicate *predicate, PgCacheFinished *finished)
 {
 	uint64		count = pg_atomic_read_u64(&shared->count);
 	PgCachePredicate *place = &shared->at[count % MAX_PREDICATES];
-	uint64		finished_below = pgcache_finished_below();
-	uint64		latest;
 	uint64		top;
 
 	predicate->publish.number = pgcache_store_publish(pgcache_store);
-	latest = pgcache_latest_completed();
+	finished->latest = pgcache_latest_completed();
 	if (predicate->publish.kind == PGCACHE_PUBLISH_IMMEDIATE)
-		predicate->publish.writer = latest;
+	{
+		predicate->publish.writer = finished->latest;
+		predicate->publish.backend = PGCACHE_MY_BACKEND + 1;
+	}
 
 	if (count >= MAX_PREDICATES)
-		pgcache_ring_evict(&shared->evicted, &place->publish);
-	pgcache_ring_settle(&shared->evicted, finished_below, latest);
+		pgcache_ring_evict(&shared->evicted, &place->publish, finished);
 	*place = *predicate;
 
 	top = pg_atomic_read_u64(&shared->top_writer);
@@ -89,14 +105,16 @@ pgcache_predicate_publish(PgCachePredicateKind kind, uint16 space,
 		.kind = len > PGCACHE_MAX_PREDICATE ? PGCACHE_MATCH_SPACE : kind,
 		.space = space
 	};
+	PgCacheFinished finished;
 
 	if (predicate.kind != PGCACHE_MATCH_SPACE)
 	{
 		predicate.len = len;
-		memcpy(predicate.text, text, len);
+		memcpy(predicate.what, text, len);
 	}
+	find_finished(&finished);
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	add(&predicate);
+	add(&predicate, &finished);
 	LWLockRelease(lock);
 }
 
@@ -152,9 +170,9 @@ has_tag(const char *tags, int ntags, const char *tag)
 }
 
 static bool
-has_all_tags(const char *tags, int ntags, const char *text, int len)
+has_all_tags(const char *tags, int ntags, const char *wanted, int len)
 {
-	for (const char *tag = text; tag < text + len; tag += 1 + (unsigned char) *tag)
+	for (const char *tag = wanted; tag < wanted + len; tag += 1 + (unsigned char) *tag)
 		if (!has_tag(tags, ntags, tag))
 			return false;
 	return true;
@@ -239,7 +257,7 @@ pgcache_predicate_stale(uint16 space, const char *key, int key_len,
 	stale = n < 0;
 	for (int i = 0; i < n && !stale; i++)
 		stale = pgcache_predicate_matches(copies[i].kind,
-										  copies[i].text, copies[i].len,
+										  copies[i].what, copies[i].len,
 										  key, key_len, tags, ntags);
 	pfree(copies);
 	return stale;

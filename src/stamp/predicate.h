@@ -33,13 +33,13 @@ typedef struct PgCachePredicate
 	PgCachePredicateKind kind;
 	uint16		space;
 	uint16		len;
-	char		text[PGCACHE_MAX_PREDICATE];	/* pattern, or tags as the store
-												 * has them */
+	char		what[PGCACHE_MAX_PREDICATE];	/* pattern, or tags as the
+												 * store has them */
 } PgCachePredicate;
 
 /*
  * Publishes one (writer and kind of publish as for stamps).  A text that is too
- * long becomes PGCACHE_MATCH_SPACE.  Never fails.
+ * long becomes PGCACHE_MATCH_SPACE.  Fails no more than pgcache_stamp_publish.
  */
 extern void pgcache_predicate_publish(PgCachePredicateKind kind, uint16 space,
 									  const char *text, int len,

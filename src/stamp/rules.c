@@ -62,11 +62,14 @@
  * be atomic over several objects, and two objects may share a ring.
  *
  * 4. Writers that have fallen out before the store looked.  The ring keeps the
- * highest of them as floor.  Below S'.xmin, all are seen by S'.  Otherwise, once
- * all of them are known to have ended, floor_after is set to what
+ * highest of them as floor.  Below S'.xmin, all are seen by S'.  But one old
+ * transaction would hold xmin back.  So a writer falls out only when it is known
+ * to have ended, if there is such a one, and floor_after is set to what
  * GetSnapshotData would then make the xmax of a snapshot.  A snapshot with a
  * higher xmax was taken after one more transaction had ended, hence later, and
- * sees them all.  Without either, the data are stale.
+ * sees all that fell out.  If one fell out that was running, floor_after says
+ * nothing until all up to the floor have ended.  Without either, the data are
+ * stale.
  *
  * 5. A writer that aborts has published for nothing: snapshots that take it as
  * ended get misses.  Errors between publish and commit, FATAL, a backend that is
@@ -116,7 +119,9 @@
  * sees those and no other; in addition every publish since the lease (from the
  * number fence on) makes the data stale.  So all publishes in the rings were
  * seen by whatever snapshot read the data; the entry's as-of is that of the put,
- * which is later.
+ * which is later.  The own transaction's publishes are taken for seen, as in 6,
+ * but not for tables: it may have changed them between reading and putting
+ * (pgcache_rule_ddl).
  *
  * Replacing.  A ring keeps one publish where a later one says no less for every
  * rule: of the same writer, if not less strict; and of the IMMEDIATE ones of a
@@ -158,7 +163,8 @@ pgcache_snap_sees(const PgCacheSnap *snap, uint64 xid)
 /* ---- rings ----------------------------------------------------------------- */
 
 void
-pgcache_ring_evict(PgCacheRing *ring, const PgCachePublish *publish)
+pgcache_ring_evict(PgCacheRing *ring, const PgCachePublish *publish,
+				   const PgCacheFinished *finished)
 {
 	uint64		writer = publish->writer;
 
@@ -166,20 +172,16 @@ pgcache_ring_evict(PgCacheRing *ring, const PgCachePublish *publish)
 		writer--;
 	ring->evicted = Max(ring->evicted, publish->number);
 	ring->floor = Max(ring->floor, writer);
-	ring->floor_after = PG_UINT64_MAX;
+	if (ring->floor < finished->below || PGCACHE_BROKEN(nofloor))
+		ring->floor_after = finished->latest;
+	else if (!pgcache_has_finished(finished, publish))
+		ring->floor_after = PG_UINT64_MAX;
+	else
+		ring->floor_after = Max(ring->floor_after, finished->latest);
 
 	/* Nobody will say when its messages are sent. */
 	if (publish->kind == PGCACHE_PUBLISH_PREPARED)
 		ring->ddl_pending++;
-}
-
-void
-pgcache_ring_settle(PgCacheRing *ring, uint64 finished_below,
-					uint64 latest_completed)
-{
-	if (ring->floor_after == PG_UINT64_MAX &&
-		(ring->floor < finished_below || PGCACHE_BROKEN(nofloor)))
-		ring->floor_after = latest_completed;
 }
 
 /* Whether a later publish says all that an older one does. */
@@ -192,21 +194,42 @@ replaces(const PgCachePublish *publish, const PgCachePublish *old)
 	return publish->writer == old->writer && publish->kind >= old->kind;
 }
 
+/* The place that is free, or of which the new publish says all, or -1. */
+static int
+free_place(const PgCacheRing *ring, const PgCachePublish *publish)
+{
+	for (int i = 0; i < PGCACHE_RING_SIZE; i++)
+		if (ring->at[i].number == 0 || replaces(publish, &ring->at[i]))
+			return i;
+	return -1;
+}
+
+/* The place of the publish that falls out. */
+static int
+victim(const PgCacheRing *ring, const PgCacheFinished *finished)
+{
+	for (int i = PGCACHE_RING_SIZE - 1; i >= 0; i--)
+		if (pgcache_has_finished(finished, &ring->at[i]))
+			return i;
+	return PGCACHE_RING_SIZE - 1;
+}
+
 void
 pgcache_ring_add(PgCacheRing *ring, const PgCachePublish *publish,
-				 uint64 finished_below, uint64 latest_completed)
+				 const PgCacheFinished *finished)
 {
-	int			gap = 0;
+	int			gap = free_place(ring, publish);
 
 	Assert(publish->number > ring->at[0].number);
-	while (gap < PGCACHE_RING_SIZE - 1 && ring->at[gap].number != 0 &&
-		   !replaces(publish, &ring->at[gap]))
-		gap++;
-	if (ring->at[gap].number != 0 && !replaces(publish, &ring->at[gap]))
-		pgcache_ring_evict(ring, &ring->at[gap]);
+	if (gap < 0)
+	{
+		gap = victim(ring, finished);
+		pgcache_ring_evict(ring, &ring->at[gap], finished);
+	}
+	else if (ring->floor_after == PG_UINT64_MAX && ring->floor < finished->below)
+		ring->floor_after = finished->latest;
 	memmove(&ring->at[1], &ring->at[0], gap * sizeof(ring->at[0]));
 	ring->at[0] = *publish;
-	pgcache_ring_settle(ring, finished_below, latest_completed);
 }
 
 /* ---- storing --------------------------------------------------------------- */
@@ -263,10 +286,25 @@ pgcache_rule_stale(const PgCacheRing *ring, const PgCacheBound *bound)
 	return pgcache_rule_evicted(ring, bound);
 }
 
+/* Whether the own transaction has published since a lease was taken. */
+static bool
+own_since_lease(const PgCacheRing *ring, const PgCacheBound *bound)
+{
+	if (PGCACHE_BROKEN(nofence))
+		return false;
+	for (int i = 0; i < PGCACHE_RING_SIZE; i++)
+		if (ring->at[i].number >= bound->fence &&
+			ring->at[i].writer == bound->snap.own)
+			return true;
+	return false;
+}
+
 /* Epochs are compared as they wrap around. */
 bool
 pgcache_rule_ddl(const PgCacheRing *ring, const PgCacheBound *bound)
 {
+	if (own_since_lease(ring, bound))
+		return true;
 	if (PGCACHE_BROKEN(noddl))
 		return false;
 	if (ring->ddl_pending != 0 ||

@@ -85,20 +85,36 @@ typedef struct PgCacheRing
 	uint32		ddl_done;		/* DDL epoch of the last that has */
 } PgCacheRing;
 
-/*
- * Adds a publish.  finished_below: all transactions below it have finished;
- * latest_completed: pgcache_latest_completed(), read after that was known.
- */
-extern void pgcache_ring_add(PgCacheRing *ring, const PgCachePublish *publish,
-							 uint64 finished_below, uint64 latest_completed);
+/* What a publisher knows of other transactions. */
+typedef struct PgCacheFinished
+{
+	uint64		below;			/* all below this id have finished, */
+	uint64		also;			/* and so has this, unless 0 */
+	uint64		latest;			/* pgcache_latest_completed(), read after the
+								 * others were known */
+} PgCacheFinished;
+
+/* Whether nothing is to be waited for until snapshots see that publish. */
+static inline bool
+pgcache_has_finished(const PgCacheFinished *finished, const PgCachePublish *publish)
+{
+	return publish->kind == PGCACHE_PUBLISH_IMMEDIATE ||
+		publish->writer < finished->below || publish->writer == finished->also;
+}
 
 /*
- * Notes a publish as one that fell out; then updates floor_after.  For lists that
- * are no rings (predicates); pgcache_ring_add does it by itself.
+ * Adds a publish.  Of a full ring the oldest falls out whose writer is known to
+ * have finished, or else the oldest.
  */
-extern void pgcache_ring_evict(PgCacheRing *ring, const PgCachePublish *publish);
-extern void pgcache_ring_settle(PgCacheRing *ring, uint64 finished_below,
-								uint64 latest_completed);
+extern void pgcache_ring_add(PgCacheRing *ring, const PgCachePublish *publish,
+							 const PgCacheFinished *finished);
+
+/*
+ * Notes a publish as one that fell out.  For lists that are no rings
+ * (predicates); pgcache_ring_add does it by itself.
+ */
+extern void pgcache_ring_evict(PgCacheRing *ring, const PgCachePublish *publish,
+							   const PgCacheFinished *finished);
 
 /* ---- storing --------------------------------------------------------------- */
 
@@ -127,7 +143,11 @@ extern bool pgcache_rule_unseen(const PgCachePublish *publish,
 extern bool pgcache_rule_evicted(const PgCacheRing *ring,
 								 const PgCacheBound *bound);
 
-/* In addition for tables: whether DDL may have gone by unnoticed. */
+/*
+ * In addition for tables: whether DDL may have gone by unnoticed; or, with a
+ * lease, the own transaction's changes, which may have come after the data were
+ * read.
+ */
 extern bool pgcache_rule_ddl(const PgCacheRing *ring, const PgCacheBound *bound);
 
 /* In addition for keys and data of a transaction without xid. */

@@ -15,6 +15,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "storage/procarray.h"
 
 #include "base/compat.h"
 #include "stamp/stamp.h"
@@ -48,6 +51,14 @@ uint64
 pgcache_full_xid(TransactionId xid)
 {
 	return widen(xid, pgcache_latest_completed());
+}
+
+bool
+pgcache_xid_finished(uint64 xid)
+{
+	if (InterruptHoldoffCount > 0 || CritSectionCount > 0 || RecoveryInProgress())
+		return false;
+	return !TransactionIdIsInProgress((TransactionId) xid);
 }
 
 static inline uint32

@@ -78,7 +78,9 @@ extern uint64 pgcache_stamp_now(void);
 
 /*
  * Publishes a change by writer, of one of the kinds in rules.h (IMMEDIATE: writer
- * is ignored), and returns its number.  Full barrier.  Never fails.
+ * is ignored), and returns its number.  Full barrier.  Never fails while interrupts
+ * are held off, as with an LWLock; else an error of reading the commit log is
+ * possible.
  */
 extern uint64 pgcache_stamp_publish(PgCacheStamp stamp, uint64 writer, int kind);
 
@@ -122,6 +124,13 @@ extern uint32 pgcache_ddl_epoch(void);
  */
 extern uint64 pgcache_finished_below(void);
 extern void pgcache_note_finished(uint64 xmin);
+
+/*
+ * Whether that transaction has finished for sure.  Takes ProcArrayLock and may
+ * read the commit log, so it does not look while interrupts are held off, as by
+ * an LWLock: false.
+ */
+extern bool pgcache_xid_finished(uint64 xid);
 
 /* The id after that of the latest transaction that has finished. */
 extern uint64 pgcache_latest_completed(void);

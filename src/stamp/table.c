@@ -127,23 +127,52 @@ pgcache_stamp_now(void)
 	return now;
 }
 
+/*
+ * Looks, if the ring is full, for a writer that has finished and may fall out.
+ * It costs what a snapshot does, and is only needed where an old transaction
+ * holds finished_below back.
+ */
+static void
+find_finished(PgCacheStamp number, PgCacheFinished *finished)
+{
+	PgCacheRing ring;
+
+	finished->below = pgcache_finished_below();
+	finished->also = 0;
+	pgcache_stamp_read(number, &ring);
+	if (ring.at[PGCACHE_RING_SIZE - 1].number == 0)
+		return;
+	for (int i = PGCACHE_RING_SIZE - 1; i >= 0; i--)
+	{
+		if (pgcache_has_finished(finished, &ring.at[i]))
+			break;
+		if (pgcache_xid_finished(ring.at[i].writer))
+		{
+			finished->also = ring.at[i].writer;
+			break;
+		}
+	}
+}
+
 uint64
 pgcache_stamp_publish(PgCacheStamp number, uint64 writer, int kind)
 {
-	PgCacheSharedStamp *stamp = begin_change(number);
-	PgCacheRing ring = stamp->ring;
+	PgCacheSharedStamp *stamp;
+	PgCacheRing ring;
 	PgCachePublish publish;
-	uint64		finished_below = pgcache_finished_below();
-	uint64		latest;
+	PgCacheFinished finished;
 
+	find_finished(number, &finished);
+	stamp = begin_change(number);
+	ring = stamp->ring;
 	publish.number = pgcache_store_publish(pgcache_store);
 
-	/* That was a barrier: what is finished was so before we read the latest. */
-	latest = pgcache_latest_completed();
-	publish.writer = kind == PGCACHE_PUBLISH_IMMEDIATE ? latest : writer;
+	/* That was a barrier: what has finished had before we read the latest. */
+	finished.latest = pgcache_latest_completed();
+	publish.writer = kind == PGCACHE_PUBLISH_IMMEDIATE ? finished.latest : writer;
 	publish.backend = kind == PGCACHE_PUBLISH_IMMEDIATE ? PGCACHE_MY_BACKEND + 1 : 0;
 	publish.kind = kind;
-	pgcache_ring_add(&ring, &publish, finished_below, latest);
+	pgcache_ring_add(&ring, &publish, &finished);
 
 	/* First in one piece what is read without a look at the version. */
 	pg_atomic_write_u64(pgcache_stamp_last(number), publish.number);

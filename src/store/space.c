@@ -36,14 +36,13 @@ pgcache_store_clear(PgCacheStore *store, uint16 number)
 }
 
 void
-pgcache_store_clear_to(PgCacheStore *store, uint16 number, uint64 publish)
+pgcache_store_clear_to(PgCacheStore *store, uint16 space, uint64 number)
 {
-	PgCacheStoreSpace *space = &store->spaces[number];
-	uint64		seq = publish + 1;
-	uint64		old = pg_atomic_read_u64(&space->clear_seq);
+	pg_atomic_uint64 *clear_seq = &store->spaces[space].clear_seq;
+	uint64		old = pg_atomic_read_u64(clear_seq);
 
-	while (old < seq &&
-		   !pg_atomic_compare_exchange_u64(&space->clear_seq, &old, seq))
+	while (old <= number &&
+		   !pg_atomic_compare_exchange_u64(clear_seq, &old, number + 1))
 		;						/* old was read anew */
 	pg_atomic_fetch_add_u64(&store->shared->clears, 1);
 }

@@ -214,6 +214,7 @@ pgcache_store_key(const PgCacheStore *store, PgCacheKey *key, uint16 space,
 	key->data = data;
 	key->len = (uint16) len;
 	key->space = space;
+	key->incarnation = 0;
 	key->hash = pgcache_hash(data, len, space, store->shared->seed);
 }
 

@@ -302,6 +302,19 @@ has_dead(const PgCachePartition *part)
 /* The number of hits that a bucket's count stands for. */
 extern uint64 pgcache_decode_hits(uint8 hits);
 
+/* ---- write.c -------------------------------------------------------------- */
+
+/* The live entry of a key, neither cleared nor expired, with its slot; or 0. */
+extern PgCacheOffset pgcache_find_live(PgCacheStore *store, PgCachePartition *part,
+									   const PgCacheKey *key, PgCacheSlot *slot);
+
+/* ---- touch.c -------------------------------------------------------------- */
+
+/* Changes the expiry of an entry that has one. */
+extern void pgcache_entry_set_expires(PgCacheStore *store, PgCachePartition *part,
+									  const PgCacheSlot *slot, TimestampTz expires,
+									  TimestampTz now);
+
 /* ---- class.c -------------------------------------------------------------- */
 
 /* The class of entries of that namespace and priority. */
@@ -336,11 +349,6 @@ extern void pgcache_entry_remove(PgCacheStore *store, PgCachePartition *part,
 extern void pgcache_entry_replace_block(PgCacheStore *store, PgCachePartition *part,
 										const PgCacheSlot *slot, PgCacheOffset to,
 										uint16 expiry);
-
-/* Changes the expiry of an entry that has one. */
-extern void pgcache_entry_set_expires(PgCacheStore *store, PgCachePartition *part,
-									  const PgCacheSlot *slot, TimestampTz expires,
-									  TimestampTz now);
 
 /* Frees the blocks of an entry that is linked nowhere (any more, or yet). */
 extern void pgcache_entry_free_blocks(PgCacheStore *store, PgCachePartition *part,

@@ -15,6 +15,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
@@ -133,6 +134,7 @@ read_row(Relation catalog, HeapTuple row)
 	watch->trigger = form->oid;
 	watch->relation = form->tgrelid;
 	watch->parent = form->tgparentid;
+	watch->function = form->tgfoid;
 	watch->name = pstrdup(NameStr(form->tgname));
 	watch->type = form->tgtype;
 	watch->enabled = form->tgenabled;
@@ -203,4 +205,18 @@ pgcache_watch_root(const PgCacheWatch *watch)
 		watch = parent;
 	}
 	return watch->relation;
+}
+
+Oid
+pgcache_watch_owner(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
 }

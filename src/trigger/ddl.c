@@ -24,13 +24,10 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/indexing.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -39,7 +36,6 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -78,8 +74,8 @@ is_noted(Oid relation)
 	return false;
 }
 
-static void
-note(Oid relation)
+void
+pgcache_watch_note(Oid relation)
 {
 	MemoryContext old;
 	Note	   *added;
@@ -118,29 +114,15 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 
 /* ---- invalidating ------------------------------------------------------------- */
 
-static Oid
-owner_of(Oid relation)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
-
 static void
 invalidate(const PgCacheWatch *watch)
 {
-	Oid			owner = owner_of(watch->relation);
+	Oid			owner = pgcache_watch_owner(watch->relation);
 	PgCacheTarget target;
 
 	if (!OidIsValid(owner))
 		return;
-	note(watch->relation);
+	pgcache_watch_note(watch->relation);
 	pgcache_txn_announce_table(pgcache_watch_root(watch));
 	if ((watch->key != NULL || watch->ntags > 0) &&
 		pgcache_watch_target(watch, owner, &target) == PGCACHE_TARGET_FOUND)
@@ -176,12 +158,10 @@ sees_truncate(List *watches, const PgCacheWatch *watch)
 	{
 		const PgCacheWatch *other = lfirst(lc);
 
-		if (!TRIGGER_FOR_TRUNCATE(other->type) ||
-			other->enabled != TRIGGER_FIRES_ALWAYS)
-			continue;
-		for (int i = 0; strcmp(other->args[i], watch->args[i]) == 0;)
-			if (++i == PGCACHE_WATCH_NARGS)
-				return true;
+		if (TRIGGER_FOR_TRUNCATE(other->type) &&
+			other->enabled == TRIGGER_FIRES_ALWAYS &&
+			pgcache_watch_same(other, watch->args))
+			return true;
 	}
 	return false;
 }
@@ -206,26 +186,14 @@ on_relation(Oid relation, bool truncate)
 	list_free(watches);
 }
 
-/* A relation comes to its parents, or leaves them. */
+/* The relation is, was or will be a child of others. */
 static void
 on_ancestors(Oid relation)
 {
-	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
-	List	   *parents = NIL;
+	List	   *parents = pgcache_watch_parents(relation);
 	ListCell   *lc;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	row;
 
 	check_stack_depth();
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relation));
-	scan = systable_beginscan(catalog, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(row = systable_getnext(scan)))
-		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(row))->inhparent);
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-
 	foreach(lc, parents)
 	{
 		on_relation(lfirst_oid(lc), false);
@@ -265,6 +233,16 @@ on_trigger(ObjectAccessType access, Oid trigger)
 		invalidate(watch);
 }
 
+/* A table becomes another's child, or is it no more. */
+static void
+on_inheritance(Oid child, Oid parent)
+{
+	on_relation(parent, false);
+	on_ancestors(parent);
+	if (get_rel_relkind(parent) == RELKIND_RELATION)
+		pgcache_watch_note_heir(child);
+}
+
 static void
 handle_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 			  void *arg)
@@ -272,12 +250,7 @@ handle_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
 	if (class_id == TriggerRelationId)
 		on_trigger(access, object_id);
 	else if (class_id == InheritsRelationId && access == OAT_POST_ALTER)
-	{
-		Oid			parent = ((ObjectAccessPostAlter *) arg)->auxiliary_id;
-
-		on_relation(parent, false);
-		on_ancestors(parent);
-	}
+		on_inheritance(object_id, ((ObjectAccessPostAlter *) arg)->auxiliary_id);
 	else if (class_id != RelationRelationId)
 		return;
 	else if (access == OAT_TRUNCATE)
@@ -346,6 +319,7 @@ invalidate_changed(void)
 {
 	ListCell   *lc;
 
+	pgcache_watch_install_heirs();
 	changed = NIL;
 	pgcache_watch_changed_definitions(collect_changed);
 	foreach(lc, changed)
@@ -373,6 +347,7 @@ on_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 			notes = NIL;
 			changed = NIL;
+			pgcache_watch_forget_heirs();
 			break;
 		default:
 			break;

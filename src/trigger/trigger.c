@@ -448,5 +448,7 @@ pgcache_sql_watch_trigger(PG_FUNCTION_ARGS)
 		else
 			pgcache_watch_invalidate_all(&prepared->watch, &target);
 	}
+	if (TRIGGER_FIRED_BY_TRUNCATE(event->tg_event))
+		pgcache_watch_note(prepared->watch.relation);
 	return PointerGetDatum(NULL);
 }

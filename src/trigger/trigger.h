@@ -12,6 +12,7 @@
  *	  template.c	templates
  *	  catalog.c		watches as pg_trigger has them
  *	  target.c		what a watch may invalidate; all that it can produce
+ *	  install.c		makes the triggers, also on children
  *	  trigger.c		the trigger function
  *	  ddl.c			changes that fire no row trigger
  *
@@ -23,6 +24,7 @@
 #define PGCACHE_TRIGGER_TRIGGER_H
 
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 
 #include "store/store.h"
 #include "trigger/template.h"
@@ -45,6 +47,7 @@ typedef struct PgCacheWatch
 	Oid			trigger;
 	Oid			relation;
 	Oid			parent;			/* trigger of which it is the clone */
+	Oid			function;		/* that it calls */
 	char	   *name;
 	int16		type;			/* as pg_trigger.tgtype */
 	char		enabled;		/* as pg_trigger.tgenabled */
@@ -57,6 +60,27 @@ typedef struct PgCacheWatch
 
 /* The watches' triggers on a relation, or all (InvalidOid), palloc'd. */
 extern List *pgcache_watch_list(Oid relation);
+
+/* Whether a watch has these arguments. */
+extern bool pgcache_watch_same(const PgCacheWatch *watch, char *const *args);
+
+/* Whether a table has it because of its parent. */
+extern bool pgcache_watch_inherited(const PgCacheWatch *watch);
+
+/* Whether one of a table's ancestors has a watch with these arguments itself. */
+extern bool pgcache_watch_above(Oid relation, char *const *args);
+
+/*
+ * The tables that inherit from one without being its partitions, at whatever
+ * distance, locked.
+ */
+extern List *pgcache_watch_children(Oid relation, LOCKMODE lockmode);
+
+/*
+ * Gives a table, and its children, the triggers that they don't have yet;
+ * function is cache_watch_trigger().
+ */
+extern void pgcache_watch_install(Oid relation, Oid function, char *const *args);
 
 /* Installs hooks and callbacks; to be called after pgcache_txn_init. */
 extern void pgcache_trigger_init(void);

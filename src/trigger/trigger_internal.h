@@ -30,6 +30,26 @@ extern PgCacheWatch *pgcache_watch_read(Oid trigger);
 /* The table on which a watch was asked for, of which it may be a clone's. */
 extern Oid	pgcache_watch_root(const PgCacheWatch *watch);
 
+/* The owner of a table; InvalidOid if there is no such table. */
+extern Oid	pgcache_watch_owner(Oid relation);
+
+/* ---- install.c ------------------------------------------------------------- */
+
+/* The parents of a table. */
+extern List *pgcache_watch_parents(Oid relation);
+
+/* Notes a table that becomes the child of another, watched one. */
+extern void pgcache_watch_note_heir(Oid relation);
+
+/* Gives those noted the triggers that they inherit; before commit. */
+extern void pgcache_watch_install_heirs(void);
+extern void pgcache_watch_forget_heirs(void);
+
+/* ---- ddl.c ----------------------------------------------------------------- */
+
+/* Notes that all was invalidated that the table's watches can produce. */
+extern void pgcache_watch_note(Oid relation);
+
 /* ---- target.c -------------------------------------------------------------- */
 
 /* The namespace that a watch invalidates. */

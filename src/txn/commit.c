@@ -154,8 +154,15 @@ finish_ops(void)
 
 	foreach_op(op)
 	{
-		if (op->is_gone || !counts(op))
+		if (op->is_gone)
 			continue;
+		if (!counts(op))
+		{
+			/* The own transaction saw it. */
+			if (op->kind == OP_PUT && !op->shares_value)
+				pgcache_count(op->slot, op->incarnation, PGCACHE_PUTS, 1);
+			continue;
+		}
 		if (op->kind == OP_TOUCH || op->kind == OP_CLEAR || op->kind == OP_TAGS)
 			pgcache_op_install(op, &actor, 0);
 		else if (op->kind == OP_PUT && op->stored != 0 && actor.xid != 0)

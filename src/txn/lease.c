@@ -143,6 +143,7 @@ const PgCacheBound *
 pgcache_lease_read(const char *token, int len, const PgCacheKey *key)
 {
 	Lease		lease;
+	MemoryContext old;
 	PgCacheBound *bound;
 	PgCacheBound read;
 
@@ -162,7 +163,9 @@ pgcache_lease_read(const char *token, int len, const PgCacheKey *key)
 	read.noted = read.fence = lease.fence;
 	read.before = lease.before;
 	read.ddl_epoch = lease.ddl_epoch;
+	old = MemoryContextSwitchTo(TopTransactionContext);
 	bound = pgcache_bound_copy(&read);
+	MemoryContextSwitchTo(old);
 
 	/* Others may have used this backend since, for a pool of connections. */
 	bound->backend = 0;

@@ -9,9 +9,11 @@
  * tags, pattern) is followed at once by deletes of the own puts that it hits, so
  * that the last change of a key is all that counts for it.
  *
- * The log is bounded: beyond an eighth of the cache's memory the oldest puts
- * become deletes; if that doesn't suffice, all of it becomes a clear of the
- * namespaces concerned.  That drops more than was asked for and never less.
+ * The log is bounded: beyond a quarter of the cache's memory the oldest puts
+ * become deletes.  Those that were made before the transaction had an xid only
+ * fill, so what they would have replaced is deleted at once and they are
+ * forgotten.  If that doesn't suffice, all of the log becomes a clear of the
+ * namespaces concerned.  All that drops more than was asked for and never less.
  *
  * Locking: none, this is the backend's own.
  *
@@ -29,7 +31,7 @@
 #include "watch/watch.h"
 
 /* The log's share of the cache's memory. */
-#define LOG_SHARE		8
+#define LOG_SHARE		4
 #define LOG_MIN_BYTES	(64 * 1024)
 
 /* Changes of many keys that a new one is compared with. */
@@ -54,7 +56,8 @@ typedef struct KeyEntry
 static inline bool
 same_key(const PgCacheKey *a, const PgCacheKey *b)
 {
-	return a->hash == b->hash && a->space == b->space && a->len == b->len &&
+	return a->hash == b->hash && a->space == b->space &&
+		a->incarnation == b->incarnation && a->len == b->len &&
 		memcmp(a->data, b->data, a->len) == 0;
 }
 
@@ -166,6 +169,7 @@ new_op(PgCacheOpKind kind, uint16 slot, PgCacheIncarnation incarnation,
 	op->slot = slot;
 	op->incarnation = incarnation;
 	op->cause = cause;
+	op->had_xid = TransactionIdIsValid(GetTopTransactionIdIfAny());
 	op->bytes = sizeof(PgCacheOp) + bytes;
 	return op;
 }
@@ -181,6 +185,7 @@ new_key_op(PgCacheOpKind kind, const PgCacheKey *key,
 	memcpy(data, key->data, key->len);
 	op->item.key = *key;
 	op->item.key.data = data;
+	op->item.key.incarnation = incarnation;
 	return op;
 }
 
@@ -310,33 +315,57 @@ collapse(void)
 }
 
 /*
- * Keeps the log within its share.  Changes that only rolled-back subtransactions
- * would bring to light again may be spoilt as well: they become deletes, too.
+ * Drops a put; whether the change is gone altogether.  What a subtransaction may
+ * bring to light again by its rollback is spoilt as well.
+ */
+static void
+drop_put(PgCacheOp *op)
+{
+	pgcache_count(op->slot, op->incarnation, PGCACHE_DROPPED_PUTS, 1);
+	drop_value(op);
+	if (!op->had_xid && op->previous == NULL && pgcache_op_is_last(op))
+	{
+		(void) pgcache_store_delete(pgcache_store, &op->item.key);
+		if (keymap != NULL)
+			keymap_delete(keymap, &op->item.key);
+		pgcache_log.nkeys--;
+		pgcache_log.bytes -= op->bytes;
+		dlist_delete(&op->node);
+		pfree(op);
+		return;
+	}
+	op->kind = OP_DELETE;
+	op->cause = PGCACHE_INVALIDATED_ERROR;
+}
+
+/*
+ * Keeps the log within its share, but for its newest change: any value that may
+ * be stored can be put.
  */
 static void
 heed_bounds(void)
 {
 	Size		limit = Max(pgcache_memory_limit_bytes() / LOG_SHARE, LOG_MIN_BYTES);
-	dlist_iter	iter;
+	dlist_mutable_iter iter;
+	PgCacheOp  *newest;
 
 	if (likely(pgcache_log.bytes <= limit))
 		return;
-	dlist_foreach(iter, &pgcache_log.ops)
+	newest = dlist_tail_element(PgCacheOp, node, &pgcache_log.ops);
+	if (pgcache_log.bytes - newest->bytes <= limit)
+		return;
+	dlist_foreach_modify(iter, &pgcache_log.ops)
 	{
 		PgCacheOp  *op = dlist_container(PgCacheOp, node, iter.cur);
 
-		if (op->kind != OP_PUT || op->value == NULL)
+		if (op->kind != OP_PUT || op->value == NULL || op == newest)
 			continue;
-		if (op->bound != NULL)
-			pgcache_count(op->slot, op->incarnation, PGCACHE_DROPPED_PUTS, 1);
-		drop_value(op);
-		op->kind = OP_DELETE;
-		op->cause = PGCACHE_INVALIDATED_ERROR;
+		drop_put(op);
 		/* Some room, so that not every further change comes here. */
-		if (pgcache_log.bytes <= limit / 4 * 3)
+		if (pgcache_log.bytes - newest->bytes <= limit / 8 * 7)
 			return;
 	}
-	if (pgcache_log.bytes > limit / 4 * 3)
+	if (pgcache_log.bytes - newest->bytes > limit)
 		collapse();
 }
 
@@ -560,7 +589,7 @@ hits_item(const PgCacheOp *wide, const PgCacheItem *item)
 {
 	const char *tag = wide->text;
 
-	if (wide->slot != item->key.space)
+	if (wide->incarnation != item->key.incarnation)
 		return false;
 	switch (wide->kind)
 	{
@@ -808,7 +837,7 @@ pgcache_log_hits(const PgCacheKey *key, PgCacheRef *ref)
 	{
 		PgCacheOp  *wide = slist_container(PgCacheOp, wide_node, iter.cur);
 
-		if (wide->slot != key->space)
+		if (wide->incarnation != key->incarnation)
 			continue;
 		if (wide->kind == OP_CLEAR ||
 			(wide->kind == OP_TAGS && shares_stamp(wide, ref)) ||
@@ -827,7 +856,7 @@ pgcache_log_hits_key(const PgCacheKey *key)
 	{
 		PgCacheOp  *wide = slist_container(PgCacheOp, wide_node, iter.cur);
 
-		if (wide->slot != key->space)
+		if (wide->incarnation != key->incarnation)
 			continue;
 		if (wide->kind == OP_CLEAR ||
 			(wide->kind == OP_MATCH && wide->match == PGCACHE_MATCH_SPACE) ||

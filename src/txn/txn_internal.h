@@ -43,6 +43,7 @@ typedef struct PgCacheOp
 	PgCacheCounter cause;
 	Size		bytes;			/* that it is charged with */
 	int			nputs;			/* puts in the log before it */
+	bool		had_xid;		/* the transaction, when it was made */
 
 	/* of a key */
 	struct PgCacheOp *previous; /* the one of the same key before, or NULL */

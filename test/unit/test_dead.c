@@ -168,6 +168,30 @@ test_clear_to_makes_room(const char *policy, int eviction)
 	free_store(&t);
 }
 
+/* What a quota takes of the dead was not evicted: nobody had it any more. */
+static void
+test_clear_to_under_quota(void)
+{
+	TestStore	t = make_store(4 * MB, 1, PGCACHE_EVICTION_LRU);
+	int			n = 500;
+	uint64		number;
+
+	for (int i = 0; i < n; i++)
+		put_len(&t, 1, name("old", i), 100);
+	number = pgcache_store_publish(t.store);
+	for (int i = 0; i < n; i++)
+		put_len(&t, 1, name("new", i), 100);
+	pgcache_store_clear_to(t.store, 1, number);
+	pgcache_store_set_quota(t.store, 1, 0, 0, n);
+	ok(count_kept(&t, 1, "new", n) == n && usage(&t, 1).entries == n,
+	   "a quota takes what was cleared first");
+	ok(usage(&t, 1).evictions == 0, "which does not count as evicted");
+	put_len(&t, 1, "another", 100);
+	ok(usage(&t, 1).entries == n && usage(&t, 1).evictions == 1 && is_sound(&t),
+	   "what is live does");
+	free_store(&t);
+}
+
 /* ---- is_dead ----------------------------------------------------------------------- */
 
 /* A full cache, half of which depends on a stamp. */
@@ -395,6 +419,7 @@ main(void)
 	test_clear_to(true);
 	test_clear_to_makes_room("lru", PGCACHE_EVICTION_LRU);
 	test_clear_to_makes_room("s3fifo", PGCACHE_EVICTION_S3FIFO);
+	test_clear_to_under_quota();
 	test_before_live("lru", PGCACHE_EVICTION_LRU);
 	test_before_live("s3fifo", PGCACHE_EVICTION_S3FIFO);
 	test_one_turn();

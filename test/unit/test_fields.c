@@ -28,7 +28,7 @@ static void
 set_deps(PgCacheItem *item, uint32 *deps, int what)
 {
 	item->flags |= PGCACHE_ENTRY_DEPS;
-	item->nstamps = what % (PGCACHE_MAX_TAGS + 1);
+	item->nstamps = what % (PGCACHE_MAX_STAMPS + 1);
 	item->ntables = what / 3 % (PGCACHE_MAX_TABLES + 1);
 	for (int i = 0; i < item->nstamps + item->ntables; i++)
 		deps[i] = 0x80000000U + what * 1000 + i;
@@ -289,7 +289,7 @@ test_largest(void)
 		deps[i] = PG_UINT32_MAX - i;
 	item = item_with(&t, COMBINATIONS - 1, "", 1000000, deps);
 	pgcache_store_key(t.store, &item.key, 1, key, sizeof(key));
-	item.nstamps = PGCACHE_MAX_TAGS;
+	item.nstamps = PGCACHE_MAX_STAMPS;
 	item.ntables = PGCACHE_MAX_TABLES;
 	for (int i = 0; i < PGCACHE_MAX_DEPS; i++)
 		deps[i] = PG_UINT32_MAX - i;
