@@ -219,9 +219,11 @@ check_fields(Check *c, PgCacheOffset offset, const PgCacheEntry *entry,
 		!(entry->flags & PGCACHE_ENTRY_WRITER))
 		fault(c, "entry %u has no writer, but flags 0x%x", offset,
 			  (unsigned) entry->flags);
-	if ((entry->flags & PGCACHE_ENTRY_WRITER) && fields->writer == 0)
-		fault(c, "entry %u has writer 0", offset);
-	if (fields->nstamps + fields->ntables > PGCACHE_MAX_DEPS)
+	/* 0 is an entry of a standby. */
+	if ((entry->flags & (PGCACHE_ENTRY_ASOF | PGCACHE_ENTRY_HINTS)) &&
+		fields->writer == 0)
+		fault(c, "entry %u has hints and writer 0", offset);
+	if (fields->nstamps > PGCACHE_MAX_STAMPS || fields->ntables > PGCACHE_MAX_TABLES)
 		fault(c, "entry %u depends on %d stamps and %d tables", offset,
 			  fields->nstamps, fields->ntables);
 	if (fields->ntags > PGCACHE_MAX_TAGS || fields->tags_len > PGCACHE_MAX_TAGS_LEN)

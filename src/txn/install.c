@@ -38,7 +38,7 @@ typedef struct Admission
 	const PgCacheActor *actor;
 	PgCacheBound bound;			/* the op's, with the own xid as it is now */
 	PgCacheStamp key;
-	bool		published;		/* an immediate put, that it happens */
+	uint64		own_number;		/* of an immediate put's own publish, or 0 */
 } Admission;
 
 /* ---- testing ------------------------------------------------------------------ */
@@ -59,6 +59,17 @@ key_is_stale(const Admission *a)
 	PgCacheRing ring;
 
 	pgcache_stamp_read(a->key, &ring);
+
+	/* The test is made in each hold of the lock, and only the first publishes. */
+	for (int i = 0; a->own_number != 0 && i < PGCACHE_RING_SIZE; i++)
+	{
+		if (ring.at[i].number != a->own_number)
+			continue;
+		memmove(&ring.at[i], &ring.at[i + 1],
+				(PGCACHE_RING_SIZE - 1 - i) * sizeof(ring.at[0]));
+		ring.at[PGCACHE_RING_SIZE - 1].number = 0;
+		break;
+	}
 	if (PGCACHE_BROKEN(nokey))
 		return false;
 	return pgcache_rule_stale(&ring, &a->bound) ||
@@ -114,11 +125,11 @@ admit_put(void *arg, const PgCacheMeta *present)
 		return a->actor->xid == 0 && present != NULL &&
 			is_newer(present, &a->bound) ? PGCACHE_YIELD : PGCACHE_REFUSE;
 
-	if (a->actor->now && !a->published)
-		pgcache_stamp_publish(a->key, 0, PGCACHE_PUBLISH_IMMEDIATE);
+	if (a->actor->now && a->own_number == 0)
+		a->own_number = pgcache_stamp_publish(a->key, 0,
+											  PGCACHE_PUBLISH_IMMEDIATE);
 	else if (a->actor->xid == 0 && !a->actor->now)
 		pgcache_stamp_note_asof(a->key, a->bound.snap.asof);
-	a->published = true;
 	return PGCACHE_ADMIT;
 }
 

@@ -10,7 +10,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_server('restart');
+# Single statements put more than a transaction may have pending.
+my $node = new_server('restart', 'pg_cache.transactional = off');
 
 # Puts n values of so many bytes; gives what is used afterwards, in megabytes.
 $node->safe_psql('postgres', q{

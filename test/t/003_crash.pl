@@ -13,7 +13,9 @@ use Test::More;
 
 plan skip_all => 'needs the test build' unless $ENV{PGCACHE_TEST};
 
-my $node = new_server('crash', 'restart_after_crash = on', 'log_min_messages = warning');
+# Single statements put more than a transaction may have pending.
+my $node = new_server('crash', 'restart_after_crash = on', 'log_min_messages = warning',
+	'pg_cache.transactional = off');
 install_test_functions($node);
 $node->safe_psql('postgres', q{
 CREATE PROCEDURE fill() LANGUAGE sql AS $$

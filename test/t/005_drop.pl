@@ -11,7 +11,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_server('drop', 'max_prepared_transactions = 4');
+# Single statements put more than a transaction may have pending.
+my $node = new_server('drop', 'max_prepared_transactions = 4', 'pg_cache.transactional = off');
 
 # 1000 values of 5 kB in two namespaces: most of what the regions hold.
 my $fill = q{
