@@ -416,10 +416,10 @@ SELECT show('newer');
 SELECT cache_put('big1', 'small', namespace => 'tx');
 SELECT dropped_puts AS dropped FROM cache_stats_namespaces WHERE namespace = 'tx' \gset
 BEGIN;
-SELECT cache_put('big' || i, repeat(i::text, 1000000), namespace => 'tx') FROM generate_series(1, 5) i \g /dev/null
-SELECT cache_exists('big1', 'tx') AS oldest, length(cache_get('big5', 'tx')) AS newest;
+SELECT cache_put('big' || i, repeat(i::text, 1000000), namespace => 'tx') FROM generate_series(1, 12) i \g /dev/null
+SELECT cache_exists('big1', 'tx') AS oldest, length(cache_get('big12', 'tx')) AS newest;
 COMMIT;
-SELECT cache_exists('big1', 'tx') AS oldest, length(cache_get('big5', 'tx')) AS newest;
+SELECT cache_exists('big1', 'tx') AS oldest, length(cache_get('big12', 'tx')) AS newest;
 SELECT dropped_puts > :dropped AS dropped FROM cache_stats_namespaces WHERE namespace = 'tx';
 
 DROP FUNCTION show, attempt, in_turn, page;

@@ -84,13 +84,15 @@ pgcache_args_space(text *name, int need)
 
 /* Fills key, which then points into the argument.  22023 for a bad length. */
 static inline void
-pgcache_args_key(PgCacheKey *key, uint16 slot, text *arg)
+pgcache_args_key(PgCacheKey *key, uint16 slot, PgCacheIncarnation incarnation,
+				 text *arg)
 {
 	Size		len = VARSIZE_ANY_EXHDR(arg);
 
 	if (unlikely(len == 0 || len > PGCACHE_MAX_KEY_LEN))
 		pgcache_args_refuse_key(len);
 	pgcache_store_key(pgcache_store, key, slot, VARDATA_ANY(arg), len);
+	key->incarnation = incarnation;
 }
 
 #endif							/* PGCACHE_SQLAPI_ARGS_H */

@@ -118,7 +118,7 @@ take_key(ManyGet *get, int at)
 		if (isnull)
 			continue;
 		get->names[at] = DatumGetTextPP(datum);
-		pgcache_args_key(&get->keys[at], get->slot, get->names[at]);
+		pgcache_args_key(&get->keys[at], get->slot, get->incarnation, get->names[at]);
 		pgcache_store_prefetch_bucket(pgcache_store, &get->keys[at]);
 		return true;
 	}
@@ -233,7 +233,7 @@ emit_key(ManyGet *get, int at)
 	PgCacheRef	ref;
 
 	/* The slot may be another namespace's by now. */
-	if (!pgcache_enabled || key->space != get->slot)
+	if (!pgcache_enabled || key->incarnation != get->incarnation)
 		return false;
 	if (unlikely(pgcache_txn_pending))
 		return emit_slowly(get, at);
@@ -346,7 +346,7 @@ same_key(const PgCacheKey *a, const PgCacheKey *b)
 #include "lib/simplehash.h"
 
 static Pair *
-take_pairs(AnyArrayType *keys, AnyArrayType *vals, uint16 slot, int *n)
+take_pairs(const PgCachePut *put, AnyArrayType *keys, AnyArrayType *vals, int *n)
 {
 	TextWalk	key_walk;
 	TextWalk	val_walk;
@@ -371,7 +371,8 @@ take_pairs(AnyArrayType *keys, AnyArrayType *vals, uint16 slot, int *n)
 
 		if (isnull)
 			pgcache_args_refuse_null("key");
-		pgcache_args_key(&pairs[i].key, slot, DatumGetTextPP(key));
+		pgcache_args_key(&pairs[i].key, put->item.key.space, put->incarnation,
+						 DatumGetTextPP(key));
 		pairs[i].value = walk_on(&val_walk, &pairs[i].isnull);
 
 		/* for its errors */
@@ -445,8 +446,8 @@ pgcache_sql_put_many(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 		pgcache_args_refuse_null("array of values");
 	pgcache_put_begin(&put, fcinfo, 2, 3, 4);
-	pairs = take_pairs(PG_GETARG_ANY_ARRAY_P(0), PG_GETARG_ANY_ARRAY_P(1),
-					   put.item.key.space, &n);
+	pairs = take_pairs(&put, PG_GETARG_ANY_ARRAY_P(0), PG_GETARG_ANY_ARRAY_P(1),
+					   &n);
 	nkeys = mark_last(pairs, n);
 	if (pgcache_enabled)
 		store_pairs(&put, pairs, n);

@@ -155,6 +155,7 @@ typedef struct PatternCount
 	const char *pattern;
 	int			len;
 	uint16		slot;
+	PgCacheIncarnation incarnation;
 	int64		n;
 } PatternCount;
 
@@ -186,6 +187,7 @@ count_partition(PatternCount *count, int partition)
 		if (meta->space != count->slot || !matches(count, name, meta->key_len))
 			continue;
 		pgcache_store_key(pgcache_store, &key, meta->space, name, meta->key_len);
+		key.incarnation = count->incarnation;
 		if (pgcache_lookup_find(&key, &found) && found.own == NULL)
 			count->n++;
 	}
@@ -200,6 +202,7 @@ count_own(void *arg, const PgCacheItem *item)
 	PgCacheFound found;
 
 	if (item->key.space == count->slot &&
+		item->key.incarnation == count->incarnation &&
 		matches(count, item->key.data, item->key.len) &&
 		pgcache_lookup_find(&item->key, &found))
 		count->n++;
@@ -210,7 +213,6 @@ pgcache_sql_invalidate_pattern(PG_FUNCTION_ARGS)
 {
 	PatternCount count;
 	PgCacheSpace *space;
-	PgCacheIncarnation incarnation;
 	text	   *pattern;
 	bool		now;
 	int			npartitions;
@@ -224,7 +226,7 @@ pgcache_sql_invalidate_pattern(PG_FUNCTION_ARGS)
 	space = pgcache_args_space(pgcache_args_text(fcinfo, 1, "namespace"),
 							   PGCACHE_WRITE);
 	count.slot = space->slot;
-	incarnation = space->incarnation;
+	count.incarnation = space->incarnation;
 	now = pgcache_args_now(space->transactional);
 
 	npartitions = pgcache_store_part_count();
@@ -232,7 +234,8 @@ pgcache_sql_invalidate_pattern(PG_FUNCTION_ARGS)
 		count_partition(&count, i);
 	if (pgcache_txn_pending)
 		pgcache_txn_own_puts(count_own, &count);
-	pgcache_txn_invalidate_matching(count.slot, incarnation, PGCACHE_MATCH_KEY,
+	pgcache_txn_invalidate_matching(count.slot, count.incarnation,
+									PGCACHE_MATCH_KEY,
 									count.pattern, count.len,
 									PGCACHE_INVALIDATED_PATTERN, now);
 	PG_RETURN_INT64(count.n);

@@ -34,7 +34,7 @@ pgcache_lookup_begin(PgCacheLookup *lookup, text *key, text *name, int need)
 {
 	PgCacheSpace *space = pgcache_args_space(name, need);
 
-	pgcache_args_key(&lookup->key, space->slot, key);
+	pgcache_args_key(&lookup->key, space->slot, space->incarnation, key);
 	lookup->incarnation = space->incarnation;
 }
 

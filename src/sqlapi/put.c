@@ -158,7 +158,7 @@ pgcache_sql_delete(PG_FUNCTION_ARGS)
 	key = pgcache_args_text(fcinfo, 0, "key");
 	name = pgcache_args_text(fcinfo, 1, "namespace");
 	space = pgcache_args_space(name, PGCACHE_WRITE);
-	pgcache_args_key(&where, space->slot, key);
+	pgcache_args_key(&where, space->slot, space->incarnation, key);
 	incarnation = space->incarnation;
 	now = pgcache_args_now(space->transactional);
 
@@ -191,7 +191,7 @@ pgcache_sql_touch(PG_FUNCTION_ARGS)
 	given = pgcache_args_ttl(fcinfo, 1);
 	name = pgcache_args_text(fcinfo, 2, "namespace");
 	space = pgcache_args_space(name, PGCACHE_WRITE);
-	pgcache_args_key(&where, space->slot, key);
+	pgcache_args_key(&where, space->slot, space->incarnation, key);
 	incarnation = space->incarnation;
 	now = pgcache_args_now(space->transactional);
 	pgcache_ttl_rule(&ttl, space, given);

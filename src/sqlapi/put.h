@@ -40,7 +40,7 @@ extern void pgcache_put_begin(PgCachePut *put, FunctionCallInfo fcinfo,
 static inline void
 pgcache_put_key(PgCachePut *put, text *key)
 {
-	pgcache_args_key(&put->item.key, put->item.key.space, key);
+	pgcache_args_key(&put->item.key, put->item.key.space, put->incarnation, key);
 	pgcache_store_prefetch_bucket(pgcache_store, &put->item.key);
 }
 

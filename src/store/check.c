@@ -220,10 +220,10 @@ check_fields(Check *c, PgCacheOffset offset, const PgCacheEntry *entry,
 		fault(c, "entry %u has no writer, but flags 0x%x", offset,
 			  (unsigned) entry->flags);
 	/* 0 is an entry of a standby. */
-	if ((entry->flags & (PGCACHE_ENTRY_ASOF | PGCACHE_ENTRY_HINTS)) &&
+	else if ((entry->flags & (PGCACHE_ENTRY_ASOF | PGCACHE_ENTRY_HINTS)) &&
 		fields->writer == 0)
 		fault(c, "entry %u has hints and writer 0", offset);
-	if (fields->nstamps > PGCACHE_MAX_STAMPS || fields->ntables > PGCACHE_MAX_TABLES)
+	if (fields->nstamps + fields->ntables > PGCACHE_MAX_DEPS)
 		fault(c, "entry %u depends on %d stamps and %d tables", offset,
 			  fields->nstamps, fields->ntables);
 	if (fields->ntags > PGCACHE_MAX_TAGS || fields->tags_len > PGCACHE_MAX_TAGS_LEN)

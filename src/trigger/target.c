@@ -57,6 +57,7 @@ invalidate_keys(const PgCacheWatch *watch, const PgCacheTarget *target)
 		if (len > PGCACHE_MAX_KEY_LEN)
 			return;
 		pgcache_store_key(pgcache_store, &key, target->slot, text, len);
+		key.incarnation = target->incarnation;
 		pgcache_txn_delete(&key, target->incarnation, PGCACHE_INVALIDATED_TABLE, false);
 	}
 	else

@@ -313,6 +313,7 @@ delete_key(const PgCacheTarget *target, const StringInfo text)
 	PgCacheKey	key;
 
 	pgcache_store_key(pgcache_store, &key, target->slot, text->data, text->len);
+	key.incarnation = target->incarnation;
 	pgcache_txn_delete(&key, target->incarnation, PGCACHE_INVALIDATED_TABLE, false);
 }
 

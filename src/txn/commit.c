@@ -84,6 +84,7 @@ leave_out_freed(void)
 	}
 }
 
+/* A delete that a put has superseded is a change of the key all the same. */
 static bool
 only_puts(void)
 {
@@ -91,7 +92,7 @@ only_puts(void)
 
 	foreach_op(op)
 	{
-		if (op->kind != OP_PUT && op->kind != OP_TOUCH && counts(op))
+		if (op->kind != OP_PUT && op->kind != OP_TOUCH)
 			return false;
 	}
 	return true;
@@ -146,6 +147,18 @@ install_ops(uint64 seq)
 	installed = true;
 }
 
+/* Counts puts that only the own transaction saw. */
+static void
+count_superseded(const PgCacheOp *op)
+{
+	uint64		n = op->nsuperseded;
+
+	if (op->kind == OP_PUT && !op->shares_value && !counts(op))
+		n++;
+	if (n > 0)
+		pgcache_count(op->slot, op->incarnation, PGCACHE_PUTS, n);
+}
+
 /* What is left for after the commit: nothing that others must see. */
 static void
 finish_ops(void)
@@ -156,13 +169,9 @@ finish_ops(void)
 	{
 		if (op->is_gone)
 			continue;
+		count_superseded(op);
 		if (!counts(op))
-		{
-			/* The own transaction saw it. */
-			if (op->kind == OP_PUT && !op->shares_value)
-				pgcache_count(op->slot, op->incarnation, PGCACHE_PUTS, 1);
 			continue;
-		}
 		if (op->kind == OP_TOUCH || op->kind == OP_CLEAR || op->kind == OP_TAGS)
 			pgcache_op_install(op, &actor, 0);
 		else if (op->kind == OP_PUT && op->stored != 0 && actor.xid != 0)

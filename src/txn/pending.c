@@ -371,6 +371,27 @@ heed_bounds(void)
 
 /* ---- changes of a key ------------------------------------------------------------ */
 
+/*
+ * Takes the put before this one out of the log: they would be rolled back
+ * together.
+ */
+static void
+supersede(PgCacheOp *op)
+{
+	PgCacheOp  *old = op->previous;
+
+	if (old == NULL || old->kind != OP_PUT || old->level != op->level ||
+		old->shares_value)
+		return;
+	op->previous = old->previous;
+	op->nsuperseded = old->nsuperseded + 1;
+	dlist_delete(&old->node);
+	drop_value(old);
+	pgcache_log.bytes -= old->bytes;
+	pgcache_log.nkeys--;
+	pfree(old);
+}
+
 /* Fills deps, and what the item says of them, from its tags and tables. */
 static void
 set_deps(PgCacheItem *item, uint32 *deps, const Oid *tables, int ntables)
@@ -429,6 +450,7 @@ append_put(const PgCacheItem *item, PgCacheIncarnation incarnation,
 	}
 	op->item.value = op->value;
 	append(op);
+	supersede(op);
 	heed_bounds();
 }
 

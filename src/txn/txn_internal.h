@@ -51,6 +51,7 @@ typedef struct PgCacheOp
 	char	   *value;			/* what item.value points to, palloc'd */
 	bool		shares_value;	/* which belongs to an earlier op */
 	uint64		version;		/* TOUCH: of the entry that was seen */
+	uint64		nsuperseded;	/* PUT: earlier ones that are not in the log */
 	const PgCacheBound *bound;	/* PUT: since when its data count as read */
 	uint64		own_changes;	/* PUT with tables: as they were then */
 

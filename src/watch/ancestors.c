@@ -164,16 +164,14 @@ make_family(Oid relation, const List *list)
 	int			n = list_length(list);
 	Oid		   *oids = palloc(Max(n, 1) * sizeof(Oid));
 	PgCacheStamp *stamps = palloc(Max(n, 1) * sizeof(PgCacheStamp));
+	PgCacheFamily family = {relation, n, oids, stamps};
 
 	for (int i = 0; i < n; i++)
 	{
 		oids[i] = list_nth_oid(list, i);
 		stamps[i] = pgcache_stamp_of_relation(MyDatabaseId, oids[i]);
 	}
-	return (PgCacheFamily)
-	{
-		.relation = relation, .n = n, .oids = oids, .stamps = stamps
-	};
+	return family;
 }
 
 /*
@@ -237,7 +235,18 @@ pgcache_family(Oid relation)
 PgCacheFamily
 pgcache_family_past(Oid relation)
 {
-	return make_family(relation, list_family(relation, SnapshotAny));
+	List	   *list = list_family(relation, SnapshotAny);
+	PgCacheFamily family = make_family(relation, list);
+
+	list_free(list);
+	return family;
+}
+
+void
+pgcache_family_free(PgCacheFamily *family)
+{
+	pfree(unconstify(Oid *, family->oids));
+	pfree(unconstify(PgCacheStamp *, family->stamps));
 }
 
 void

@@ -241,12 +241,15 @@ publish_old(const PgCacheSharedPrepared *prepared, const LockData *data)
 			*list = list_append_unique_oid(*list, family.stamps[j]);
 	}
 	foreach(cell, strict)
+	{
 		(void) pgcache_stamp_publish(lfirst_oid(cell), prepared->xid,
 									 PGCACHE_PUBLISH_PREPARED);
-	foreach(cell, plain)
-		if (!list_member_oid(strict, lfirst_oid(cell)))
-			(void) pgcache_stamp_publish(lfirst_oid(cell), prepared->xid,
-										 PGCACHE_PUBLISH_XID);
+	}
+	foreach(cell, list_difference_oid(plain, strict))
+	{
+		(void) pgcache_stamp_publish(lfirst_oid(cell), prepared->xid,
+									 PGCACHE_PUBLISH_XID);
+	}
 }
 
 /* All that are listed for this database. */

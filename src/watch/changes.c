@@ -225,16 +225,11 @@ add_defined(void)
 	}
 }
 
+/* What it leaves in memory goes with the transaction. */
 static void
 find_targets(void)
 {
-	MemoryContext scratch,
-				caller;
-
 	clear_targets();
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_cache changes",
-									ALLOCSET_SMALL_SIZES);
-	caller = MemoryContextSwitchTo(scratch);
 	AcceptInvalidationMessages();
 #ifdef PGCACHE_TEST
 	if (PGCACHE_BROKEN(hooks))
@@ -249,8 +244,6 @@ find_targets(void)
 		add_counted();
 	}
 	add_defined();
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(scratch);
 	if (everything)
 	{
 		clear_targets();
@@ -374,17 +367,34 @@ pgcache_changes_init(void)
 
 /* ---- own changes ----------------------------------------------------------- */
 
-/* Whether a change of the relation is one of a table in the list. */
 static bool
-concerns(Oid relation, const Oid *tables, int n)
+is_among(const PgCacheFamily *family, const Oid *tables, int n)
 {
-	const PgCacheFamily *family = pgcache_family(relation);
-
 	for (int i = 0; i < family->n; i++)
 		for (int j = 0; j < n; j++)
 			if (family->oids[i] == tables[j])
 				return true;
 	return false;
+}
+
+/*
+ * Whether a change of the relation is one of a table in the list.  Under
+ * AccessExclusiveLock it may have been dropped, or taken from its parents.
+ */
+static bool
+concerns(Oid relation, LOCKMASK modes, const Oid *tables, int n)
+{
+	PgCacheFamily past;
+	bool		result;
+
+	if (is_among(pgcache_family(relation), tables, n))
+		return true;
+	if ((modes & LOCKBIT_ON(AccessExclusiveLock)) == 0)
+		return false;
+	past = pgcache_family_past(relation);
+	result = is_among(&past, tables, n);
+	pgcache_family_free(&past);
+	return result;
 }
 
 /* The modes held on the tables and their descendants; all if not known. */
@@ -398,7 +408,8 @@ modes_held(const Oid *tables, int n)
 	if (nlocks < 0)
 		return PGCACHE_WRITE_LOCKS;
 	for (int i = 0; i < nlocks; i++)
-		if ((locks[i].modes & ~modes) != 0 && concerns(locks[i].relation, tables, n))
+		if ((locks[i].modes & ~modes) != 0 &&
+			concerns(locks[i].relation, locks[i].modes, tables, n))
 			modes |= locks[i].modes;
 	return modes;
 }
@@ -422,7 +433,7 @@ count_changes(const Oid *tables, int n, uint64 *sum)
 		for (const PgStat_TableXactStatus *table = level->first; table; table = table->next)
 		{
 			if (!stat_is_ours(table) ||
-				!concerns(PGCACHE_STAT_ID(table->parent), tables, n))
+				!is_among(pgcache_family(PGCACHE_STAT_ID(table->parent)), tables, n))
 				continue;
 			if (table->truncdropped)
 				return false;

@@ -144,11 +144,12 @@ is_noted(void)
 static inline When
 when_taken(Snapshot snapshot)
 {
-	return (When)
-	{
-		.xmax = snapshot->xmax,
-			.running = snapshot->takenDuringRecovery ? snapshot->subxcnt : snapshot->xcnt
+	When		when = {
+		snapshot->xmax,
+		snapshot->takenDuringRecovery ? snapshot->subxcnt : snapshot->xcnt
 	};
+
+	return when;
 }
 
 /* As PgCacheSnap.asof, for snapshots of one transaction. */

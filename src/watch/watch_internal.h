@@ -61,6 +61,7 @@ extern const PgCacheFamily *pgcache_family(Oid relation);
  * took it from them or dropped it, in the current memory context.
  */
 extern PgCacheFamily pgcache_family_past(Oid relation);
+extern void pgcache_family_free(PgCacheFamily *family);
 
 /*
  * How many messages about relations that are no catalogs this backend has

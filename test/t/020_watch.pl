@@ -262,6 +262,19 @@ is(value(q{
 	SELECT pgcache_test_own_changes('u') > n FROM seen;
 	ROLLBACK}), "t\nt", 'own ALTER TABLE');
 
+is(value(q{
+	CREATE TABLE heir () INHERITS (parent);
+	CREATE TABLE heir2 () INHERITS (parent2);
+	BEGIN;
+	SELECT pgcache_test_wrote('parent');
+	SAVEPOINT s;
+	DROP TABLE heir;
+	SELECT pgcache_test_wrote('parent'), pgcache_test_own_changes('parent') <> 0, pgcache_test_wrote('parent2');
+	ROLLBACK TO s;
+	ALTER TABLE heir2 NO INHERIT parent2;
+	SELECT pgcache_test_wrote('parent2'), pgcache_test_own_changes('parent2') <> 0, pgcache_test_wrote('parent');
+	ROLLBACK}), "f\nt|t|f\nt|t|f", 'own DROP and NO INHERIT of a child');
+
 # ---- writers that die
 
 my $doomed = $node->background_psql('postgres', on_error_stop => 0);
