@@ -114,13 +114,14 @@
  * only xmax > writer, or xmax = writer with nobody running.
  *
  * 10. Leases.  The data were read by a snapshot that we don't know, but not an
- * earlier one than that under which the lease was taken, L.  All writers below
- * L.xmin had ended for L and for all later ones.  The bound is a snapshot that
- * sees those and no other; in addition every publish since the lease (from the
- * number fence on) makes the data stale.  So all publishes in the rings were
- * seen by whatever snapshot read the data; the entry's as-of is that of the put,
- * which is later.  The own transaction's publishes are taken for seen, as in 6,
- * but not for tables: it may have changed them between reading and putting
+ * earlier one than that under which the lease was taken, L.  The bound is L, and
+ * in addition every publish since (from the number fence on) makes the data
+ * stale.  So all writers in the rings were seen by L, and by whatever later
+ * snapshot read the data: to both the objects are the same.  The entry's as-of is
+ * that of the put, which is later than either: the data may show a change that
+ * nobody has announced yet (9), and must not be served to who doesn't see that.
+ * The own transaction's publishes are taken for seen, as in 6, but not for
+ * tables: it may have changed them between reading and putting
  * (pgcache_rule_ddl).
  *
  * Replacing.  A ring keeps one publish where a later one says no less for every

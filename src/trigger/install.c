@@ -65,11 +65,11 @@ pgcache_watch_inherited(const PgCacheWatch *watch)
 /* ---- making them ---------------------------------------------------------------- */
 
 /*
- * Whether a table has a watch's trigger, enabled as it must be.  One that it has
- * because of its parent is none of its own.
+ * The trigger that a table has for a watch, not counting a partition's clone.
+ * One that it has because of its parent is none of its own.
  */
-static bool
-has_trigger(List *watches, char *const *args, bool for_row, bool inherited)
+static const PgCacheWatch *
+find_trigger(List *watches, char *const *args, bool for_row, bool inherited)
 {
 	ListCell   *lc;
 
@@ -78,20 +78,22 @@ has_trigger(List *watches, char *const *args, bool for_row, bool inherited)
 		const PgCacheWatch *watch = lfirst(lc);
 
 		if (pgcache_watch_same(watch, args) &&
-			watch->enabled == TRIGGER_FIRES_ALWAYS &&
 			(for_row ? TRIGGER_FOR_ROW(watch->type) : TRIGGER_FOR_TRUNCATE(watch->type)) &&
 			!OidIsValid(watch->parent) &&
 			(inherited || !pgcache_watch_inherited(watch)))
-			return true;
+			return watch;
 	}
-	return false;
+	return NULL;
 }
 
-/* pg_cache_watch_, a hash of the arguments, and what kind it is. */
+/*
+ * pg_cache_watch_, a hash, and what kind it is.  A partition's clone has the name
+ * of its parent's trigger, so that the table must be in the hash as well.
+ */
 static char *
-make_name(char *const *args, bool for_row, bool inherited)
+make_name(Oid relation, char *const *args, bool for_row, bool inherited)
 {
-	uint64		hash = 0;
+	uint64		hash = relation;
 
 	for (int i = 0; i < PGCACHE_WATCH_NARGS; i++)
 		hash = hash_bytes_extended((const unsigned char *) args[i],
@@ -105,15 +107,14 @@ make_name(char *const *args, bool for_row, bool inherited)
  * depends on the function.  It is dumped with the trigger.
  */
 static void
-make_trigger(Oid relation, Oid function, char *const *args, bool for_row,
-			 bool inherited)
+make_trigger(Oid relation, Oid function, char *const *args, bool for_row, char *name)
 {
 	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
 	ObjectAddress trigger;
 	ObjectAddress extension;
 
 	stmt->replace = true;
-	stmt->trigname = make_name(args, for_row, inherited);
+	stmt->trigname = name;
 	stmt->funcname = list_make1(makeString(pstrdup(PGCACHE_WATCH_FUNCTION)));
 	for (int i = 0; i < PGCACHE_WATCH_NARGS; i++)
 		stmt->args = lappend(stmt->args, makeString(args[i]));
@@ -135,15 +136,26 @@ make_trigger(Oid relation, Oid function, char *const *args, bool for_row,
 	CommandCounterIncrement();
 }
 
+/* Makes one of a watch's two triggers, or enables it as it must be. */
+static void
+install_trigger(Oid relation, Oid function, char *const *args, bool for_row,
+				bool inherited)
+{
+	const PgCacheWatch *present = find_trigger(pgcache_watch_list(relation), args,
+											   for_row, inherited);
+
+	if (present == NULL)
+		make_trigger(relation, function, args, for_row,
+					 make_name(relation, args, for_row, inherited));
+	else if (present->enabled != TRIGGER_FIRES_ALWAYS)
+		make_trigger(relation, function, args, for_row, present->name);
+}
+
 static void
 install_one(Oid relation, Oid function, char *const *args, bool inherited)
 {
-	List	   *watches = pgcache_watch_list(relation);
-
-	if (!has_trigger(watches, args, true, inherited))
-		make_trigger(relation, function, args, true, inherited);
-	if (!has_trigger(watches, args, false, inherited))
-		make_trigger(relation, function, args, false, inherited);
+	install_trigger(relation, function, args, true, inherited);
+	install_trigger(relation, function, args, false, inherited);
 }
 
 List *

@@ -94,6 +94,12 @@ extern bool pgcache_txn_sees_scanned(const PgCacheMeta *meta, const uint32 *deps
 extern bool pgcache_txn_latest(const PgCacheKey *key, PgCacheRef *ref,
 							   const char *function);
 
+/*
+ * Whether a transaction has begun to change the key since a publish number, which
+ * pgcache_txn_latest has not waited for then.  Allocates nothing, raises nothing.
+ */
+extern bool pgcache_txn_changed_since(const PgCacheKey *key, uint64 number);
+
 /* ---- changing -------------------------------------------------------------- */
 
 /*

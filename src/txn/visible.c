@@ -30,6 +30,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "shmem/debug_point.h"
 #include "stamp/broken.h"
 #include "txn/txn_internal.h"
 #include "watch/watch.h"
@@ -230,6 +231,7 @@ pgcache_txn_sees_slowly(PgCacheRef *ref)
 
 	if (likely(!pgcache_txn_pending) && is_surely_seen(ref))
 		return true;
+	PGCACHE_DEBUG_SPIN("txn-sees");
 	if (pgcache_txn_pending &&
 		(pgcache_log_hits(ref->key, ref) || !apply_own_touch(ref)))
 		return false;
@@ -309,6 +311,66 @@ is_good_now(const PgCacheRef *ref)
 	return deps_serve(meta, ref->deps, &snap);
 }
 
+/* A transaction in the ring that is still running, or prepared; or invalid. */
+static TransactionId
+running_writer(const PgCacheRing *ring)
+{
+	uint64		own = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+
+	for (int i = 0; i < PGCACHE_RING_SIZE && ring->at[i].number != 0; i++)
+	{
+		const PgCachePublish *p = &ring->at[i];
+
+		if (p->kind != PGCACHE_PUBLISH_IMMEDIATE && p->writer != own &&
+			p->writer >= pgcache_finished_below() &&
+			TransactionIdIsInProgress((TransactionId) p->writer))
+			return (TransactionId) p->writer;
+	}
+	return InvalidTransactionId;
+}
+
+/*
+ * Waits for those who are about to change the key or its namespace, but not for
+ * any that fell out of the ring.
+ */
+static void
+wait_for_writers(const PgCacheKey *key)
+{
+	PgCacheStamp stamps[] = {
+		pgcache_stamp_of_key(key->hash),
+		pgcache_stamp_of_space(key->space),
+		pgcache_stamp_of_database(MyDatabaseId)
+	};
+
+	for (int i = 0; i < lengthof(stamps); i++)
+	{
+		TransactionId xid;
+		PgCacheRing ring;
+
+		do
+		{
+			pgcache_stamp_read(stamps[i], &ring);
+			xid = running_writer(&ring);
+			if (TransactionIdIsValid(xid))
+				XactLockTableWait(xid, NULL, NULL, XLTW_None);
+		} while (TransactionIdIsValid(xid));
+	}
+}
+
+bool
+pgcache_txn_changed_since(const PgCacheKey *key, uint64 number)
+{
+	PgCacheRing ring;
+
+	pgcache_stamp_read(pgcache_stamp_of_key(key->hash), &ring);
+	for (int i = 0; i < PGCACHE_RING_SIZE && ring.at[i].number >= number; i++)
+	{
+		if (ring.at[i].kind != PGCACHE_PUBLISH_IMMEDIATE)
+			return true;
+	}
+	return ring.evicted >= number;
+}
+
 static void
 refuse_own(const PgCacheKey *key, const char *function)
 {
@@ -328,6 +390,8 @@ pgcache_txn_latest(const PgCacheKey *key, PgCacheRef *ref, const char *function)
 		(pgcache_log_find(key) != NULL || pgcache_log_hits_key(key)))
 		refuse_own(key, function);
 
+	if (!RecoveryInProgress())
+		wait_for_writers(key);
 	while (pgcache_store_find(pgcache_store, key, ref))
 	{
 		const PgCacheMeta *meta = &ref->meta;

@@ -309,6 +309,9 @@ on_xact_event(XactEvent event, void *arg)
 			break;
 #ifdef PGCACHE_TEST
 		case XACT_EVENT_COMMIT:
+			/* Visible, and its invalidation messages not yet sent. */
+			if (FullTransactionIdIsValid(GetTopFullTransactionIdIfAny()))
+				PGCACHE_DEBUG_SPIN("watch-visible");
 			if (late_xid != 0)
 				publish_targets(late_xid, false);
 			late_xid = 0;

@@ -63,6 +63,7 @@ typedef struct Pending
 	int			key;
 	Contents	value[DEPS];
 	int			changes[DEPS];	/* own ones, when it was read */
+	uint64		asof;
 	PgCacheBound bound;
 	View		view;			/* that bound.snap is of */
 } Pending;
@@ -72,8 +73,9 @@ typedef struct Lease
 	bool		there;
 	bool		read;
 	int			key;
+	uint64		before;
 	uint64		fence;
-	uint64		xmin;
+	View		view;
 	Contents	value[DEPS];
 } Lease;
 
@@ -374,8 +376,8 @@ put(World *w, Session *s)
 		return;
 	pending->there = true;
 	pending->key = key;
+	pending->asof = s->view.snap.asof;
 	pending->view = s->view;
-	pending->view.snap.xip = pending->view.xip;
 	pending->bound = (PgCacheBound) {
 		.snap = pending->view.snap,
 		.noted = s->noted,
@@ -383,6 +385,7 @@ put(World *w, Session *s)
 		.fence = PG_UINT64_MAX,
 		.backend = s - w->session + 1
 	};
+	pending->bound.snap.xip = pending->view.xip;
 	for (int d = 0; d < DEPS; d++)
 		pending->changes[d] = s->changes[object_of(pending->key, d)];
 }
@@ -396,8 +399,8 @@ use_lease(World *w, Session *s)
 	if (!lease->there)
 	{
 		*lease = (Lease) {
-			.there = true,.key = w->choose(KEYS),.fence = w->seq,
-			.xmin = s->view.snap.xmin
+			.there = true,.key = w->choose(KEYS),.before = s->before,
+			.fence = w->seq,.view = s->view
 		};
 		return;
 	}
@@ -412,14 +415,16 @@ use_lease(World *w, Session *s)
 	*pending = (Pending) {
 		.there = true,
 		.key = lease->key,
+		.asof = s->view.snap.asof,
+		.view = lease->view,
 		.bound = {
-			.snap = {.xmin = lease->xmin,.xmax = lease->xmin,
-				.asof = s->view.snap.asof,.own = s->xid},
+			.snap = lease->view.snap,
 			.noted = lease->fence,
-			.before = lease->fence,
+			.before = lease->before,
 			.fence = lease->fence
 		}
 	};
+	pending->bound.snap.xip = pending->view.xip;
 	for (int d = 0; d < DEPS; d++)
 		pending->changes[d] = s->changes[object_of(lease->key, d)];
 	memcpy(pending->value, lease->value, sizeof(pending->value));
@@ -468,7 +473,7 @@ install(World *w, Session *s)
 	}
 	*entry = (Entry) {
 		.there = true,.seq = s->seq,.writer = s->xid,
-		.asof = pending->bound.snap.asof
+		.asof = pending->asof
 	};
 	memcpy(entry->value, pending->value, sizeof(entry->value));
 	w->tally->stored++;
