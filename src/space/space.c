@@ -169,9 +169,12 @@ assign_slot(PgCacheSpace *space, Oid catalog, bool uncommitted)
 								pgcache_space_seen);
 }
 
-/* Reads a namespace into the cache; NULL if there is none of that name. */
+/*
+ * Reads a namespace into the cache.  If there is none of that name, NULL or an
+ * error.
+ */
 static PgCacheSpaceEntry *
-load(const char *name)
+load(const char *name, bool missing_ok)
 {
 	Relation	rel = pgcache_catalog_open(AccessShareLock);
 	HeapTuple	row = pgcache_catalog_find(rel, name);
@@ -182,6 +185,8 @@ load(const char *name)
 
 	if (row == NULL && strcmp(name, PGCACHE_DEFAULT_SPACE) != 0)
 	{
+		if (!missing_ok)
+			pgcache_space_missing(name);
 		table_close(rel, AccessShareLock);
 		return NULL;
 	}
@@ -247,9 +252,7 @@ pgcache_space_lookup(const char *name, int len, int need)
 	freshen();
 	entry = hash_search(spaces, key, HASH_FIND, NULL);
 	if (entry == NULL)
-		entry = load(key);
-	if (entry == NULL)
-		pgcache_space_missing(key);
+		entry = load(key, false);
 	find_privileges(entry);
 
 	space = &entry->space;
@@ -300,7 +303,7 @@ pgcache_space_find_slot(const char *name, uint16 *slot,
 	freshen();
 	entry = hash_search(spaces, name, HASH_FIND, NULL);
 	if (entry == NULL)
-		entry = load(name);
+		entry = load(name, true);
 	if (entry == NULL)
 		return false;
 	*slot = entry->space.slot;

@@ -346,7 +346,7 @@ static bool
 keep_description(PgCachePut *put, PgCacheRef *ref)
 {
 	const uint16 kept = PGCACHE_ENTRY_TTL | PGCACHE_ENTRY_SLIDING |
-		PGCACHE_ENTRY_DEPS;
+	PGCACHE_ENTRY_DEPS;
 	const PgCacheMeta *meta = &ref->meta;
 	PgCacheItem *item = &put->item;
 

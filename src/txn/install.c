@@ -129,7 +129,7 @@ admit_put(void *arg, const PgCacheMeta *present)
 		a->own_number = pgcache_stamp_publish(a->key, 0,
 											  PGCACHE_PUBLISH_IMMEDIATE);
 	else if (a->actor->xid == 0 && !a->actor->now)
-		pgcache_stamp_note_asof(a->key, a->bound.snap.asof);
+		pgcache_stamp_note_asof(a->key, a->op->asof);
 	return PGCACHE_ADMIT;
 }
 
@@ -286,7 +286,7 @@ install_put(PgCacheOp *op, const PgCacheActor *actor, uint64 seq)
 		item->flags |= PGCACHE_ENTRY_WRITER;
 		if (actor->xid == 0)
 			item->flags |= PGCACHE_ENTRY_ASOF;
-		item->writer = actor->xid != 0 ? actor->xid : op->bound->snap.asof;
+		item->writer = actor->xid != 0 ? actor->xid : op->asof;
 	}
 	else
 		pgcache_txn_mark_standby(item);

@@ -25,6 +25,7 @@
 
 #include "access/xact.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "base/clock.h"
 #include "txn/txn_internal.h"
@@ -432,6 +433,13 @@ append_put(const PgCacheItem *item, PgCacheIncarnation incarnation,
 	op->item.tags = memcpy(deps + deps_bytes, item->tags, item->tags_len);
 	set_deps(&op->item, (uint32 *) deps, tables, ntables);
 	op->bound = bound;
+
+	/* In a function, or with a lease, they may be read later than the bound. */
+	op->asof = bound->snap.asof;
+	if (owner != NULL)
+		op->asof = Max(op->asof, owner->asof);
+	else if (ActiveSnapshotSet())
+		op->asof = Max(op->asof, pgcache_snap_asof(GetActiveSnapshot()));
 	if (ntables > 0 &&
 		!pgcache_watch_own_changes(tables, ntables, &op->own_changes))
 		op->bound = &pgcache_bound_never;

@@ -53,6 +53,7 @@ typedef struct PgCacheOp
 	uint64		version;		/* TOUCH: of the entry that was seen */
 	uint64		nsuperseded;	/* PUT: earlier ones that are not in the log */
 	const PgCacheBound *bound;	/* PUT: since when its data count as read */
+	uint64		asof;			/* PUT: no part of the data is read later */
 	uint64		own_changes;	/* PUT with tables: as they were then */
 
 	/* of several keys */
