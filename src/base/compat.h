@@ -156,6 +156,13 @@ pgcache_next_proclock(PGPROC *proc, int partition, PROCLOCK *last)
 #define PGCACHE_STAT_SHARED(table)	((table)->t_shared)
 #endif
 
+/* PG 18 gave ConditionalXactLockTableWait an argument, whether to log failure. */
+#if PG_VERSION_NUM >= 180000
+#define PGCACHE_XACT_LOCK_IS_FREE(xid)	ConditionalXactLockTableWait(xid, false)
+#else
+#define PGCACHE_XACT_LOCK_IS_FREE(xid)	ConditionalXactLockTableWait(xid)
+#endif
+
 /* PG 18 took execute_once from ExecutorRun and its hook. */
 #if PG_VERSION_NUM >= 180000
 #define PGCACHE_RUN_PARAMS \

@@ -149,9 +149,15 @@ pgcache_space_list_slotted(int *n, bool writable_only)
 
 		if (writable_only && !use->writable)
 			continue;
-		if (use->incarnation == 0 &&
-			!pgcache_space_find_slot(use->name, &use->slot, &use->incarnation))
-			continue;
+		if (use->incarnation == 0)
+		{
+			PgCacheSpace *space = pgcache_space_find(use->name, strlen(use->name));
+
+			if (space == NULL)
+				continue;
+			use->slot = space->slot;
+			use->incarnation = space->incarnation;
+		}
 		list[(*n)++] = *use;
 	}
 	return list;

@@ -293,24 +293,6 @@ pgcache_space_remembered(uint16 slot, PgCacheIncarnation incarnation,
 	return NULL;
 }
 
-bool
-pgcache_space_find_slot(const char *name, uint16 *slot,
-						PgCacheIncarnation *incarnation)
-{
-	PgCacheSpaceEntry *entry;
-
-	pgcache_slots_hold();
-	freshen();
-	entry = hash_search(spaces, name, HASH_FIND, NULL);
-	if (entry == NULL)
-		entry = load(name, true);
-	if (entry == NULL)
-		return false;
-	*slot = entry->space.slot;
-	*incarnation = entry->space.incarnation;
-	return true;
-}
-
 PgCacheSpace *
 pgcache_space_find(const char *name, int len)
 {
@@ -324,7 +306,7 @@ pgcache_space_find(const char *name, int len)
 	freshen();
 	entry = hash_search(spaces, key, HASH_FIND, NULL);
 	if (entry == NULL && pgcache_catalog_exists())
-		entry = load(key);
+		entry = load(key, true);
 	return entry != NULL ? &entry->space : NULL;
 }
 

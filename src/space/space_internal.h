@@ -205,10 +205,6 @@ extern void pgcache_space_check_name(int len);
 /* Raises 42704. */
 pg_noreturn extern void pgcache_space_missing(const char *name);
 
-/* Finds the slot of a namespace, whoever asks; false if it was dropped. */
-extern bool pgcache_space_find_slot(const char *name, uint16 *slot,
-									PgCacheIncarnation *incarnation);
-
 /* At commit, frees the slot of the namespace (see pgcache_slots_free). */
 extern void pgcache_space_free_at_commit(const PgCacheSpaceKey *key);
 

@@ -209,10 +209,19 @@ free_place(const PgCacheRing *ring, const PgCachePublish *publish)
 static int
 victim(const PgCacheRing *ring, const PgCacheFinished *finished)
 {
+	int			oldest = -1;
+
 	for (int i = PGCACHE_RING_SIZE - 1; i >= 0; i--)
+	{
+		/* It is waited for (pgcache_ddl_resolve). */
+		if (ring->at[i].kind == PGCACHE_PUBLISH_PREPARED)
+			continue;
 		if (pgcache_has_finished(finished, &ring->at[i]))
 			return i;
-	return PGCACHE_RING_SIZE - 1;
+		if (oldest < 0)
+			oldest = i;
+	}
+	return oldest >= 0 ? oldest : PGCACHE_RING_SIZE - 1;
 }
 
 void

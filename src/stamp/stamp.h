@@ -113,6 +113,13 @@ pgcache_stamp_unchanged(PgCacheStamp stamp, uint64 seq)
 extern void pgcache_ddl_begin(PgCacheStamp stamp);
 extern void pgcache_ddl_end(PgCacheStamp stamp);
 
+/*
+ * The same for strict publishers that were prepared: nobody tells when COMMIT
+ * PREPARED has sent their messages, but their locks go after that.  Called before
+ * data are stored; may raise errors.
+ */
+extern void pgcache_ddl_resolve(PgCacheStamp stamp);
+
 /* The epoch: how many ends there were. */
 extern uint32 pgcache_ddl_epoch(void);
 

@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "port/pg_bitutils.h"
+#include "storage/lmgr.h"
 #include "storage/s_lock.h"
 
 #include "base/compat.h"
@@ -236,6 +237,39 @@ pgcache_ddl_end(PgCacheStamp number)
 	stamp->ring.ddl_done = pg_atomic_add_fetch_u32(&shared->ddl_epoch, 1);
 	stamp->ring.ddl_pending--;
 	end_change(stamp);
+}
+
+/* From now on the publish is one whose messages were sent just now. */
+static void
+end_prepared(PgCacheStamp number, uint64 publish)
+{
+	PgCacheSharedStamp *stamp = begin_change(number);
+
+	for (int i = 0; i < PGCACHE_RING_SIZE; i++)
+	{
+		if (stamp->ring.at[i].number != publish)
+			continue;
+		stamp->ring.at[i].kind = PGCACHE_PUBLISH_STRICT;
+		stamp->ring.ddl_done = pg_atomic_add_fetch_u32(&shared->ddl_epoch, 1);
+	}
+	end_change(stamp);
+}
+
+void
+pgcache_ddl_resolve(PgCacheStamp number)
+{
+	PgCacheRing ring;
+
+	pgcache_stamp_read(number, &ring);
+	for (int i = 0; i < PGCACHE_RING_SIZE; i++)
+	{
+		const PgCachePublish *p = &ring.at[i];
+
+		if (p->kind == PGCACHE_PUBLISH_PREPARED && p->number != 0 &&
+			pgcache_xid_finished(p->writer) &&
+			PGCACHE_XACT_LOCK_IS_FREE((TransactionId) p->writer))
+			end_prepared(number, p->number);
+	}
 }
 
 uint32

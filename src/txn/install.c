@@ -182,6 +182,8 @@ pgcache_op_prepare(PgCacheOp *op)
 		op->is_void = true;
 		return;
 	}
+	for (int i = 0; i < op->item.ntables; i++)
+		pgcache_ddl_resolve(op->item.deps[op->item.ntags + i]);
 	if (op->item.ntables > 0 &&
 		(!pgcache_watch_own_changes(pgcache_item_tables(&op->item),
 									op->item.ntables, &number) ||
