@@ -69,32 +69,55 @@ depend_on_tags(PgCachePut *put)
 	return true;
 }
 
-/* Whether no predicate was published since those that the put was tested by. */
-typedef struct PredicateCheck
+/* What an entry was looked at by, before a put that acts at once is stored. */
+typedef struct Look
 {
-	uint64		count;
-	bool		failed;
-} PredicateCheck;
+	const PgCacheKey *key;
+	uint64		number;			/* publish number before */
+	bool		tested;			/* whether predicates were, */
+	uint64		predicates;		/* so many of them */
+} Look;
 
+/*
+ * Not if a transaction has begun to change the key since we looked, nor if there
+ * are further predicates: then it begins anew, and waits for that.
+ */
 static PgCacheAdmission
-admit_by_predicates(void *arg, const PgCacheMeta *present)
+admit_unchanged(void *arg, const PgCacheMeta *present)
 {
-	PredicateCheck *check = arg;
+	const Look *look = arg;
 
-	check->failed = pgcache_predicate_count() != check->count;
-	return check->failed ? PGCACHE_POSTPONE : PGCACHE_ADMIT;
+	if (pgcache_txn_changed_since(look->key, look->number) ||
+		(look->tested && pgcache_predicate_count() != look->predicates))
+		return PGCACHE_POSTPONE;
+	return PGCACHE_ADMIT;
+}
+
+/* Looks at the entry in its latest state; whether there is one. */
+static bool
+look_at(Look *look, const PgCacheKey *key, PgCacheRef *ref, const char *function)
+{
+	CHECK_FOR_INTERRUPTS();
+	look->key = key;
+	look->number = pgcache_stamp_now();
+	look->tested = false;
+	pg_read_barrier();
+	return pgcache_lookup_latest(key, ref, function);
 }
 
 /*
  * Stores what was prepared, at once and for everybody, and counts it.  What
  * transactions have read before and are to put under that key is older than it.
+ * PGCACHE_NOT_STORED if the key was changed since the look.
  */
 static PgCachePutResult
-store_now(PgCachePut *put, PgCachePutMode mode, uint64 version)
+store_now(PgCachePut *put, Look *look, PgCachePutMode mode, uint64 version)
 {
 	PgCacheItem *item = &put->item;
 	PgCachePutResult result;
 
+	item->admit = admit_unchanged;
+	item->admit_arg = look;
 	pgcache_store_tune();
 	(void) pgcache_stamp_publish(pgcache_stamp_of_key(item->key.hash), 0,
 								 PGCACHE_PUBLISH_IMMEDIATE);
@@ -111,32 +134,21 @@ store_now(PgCachePut *put, PgCachePutMode mode, uint64 version)
 
 /* As store_now, but not what a tag or a predicate has invalidated. */
 static PgCachePutResult
-store_fresh(PgCachePut *put, PgCachePutMode mode, uint64 version)
+store_fresh(PgCachePut *put, Look *look, PgCachePutMode mode, uint64 version)
 {
-	PgCacheItem *item = &put->item;
-	PredicateCheck check;
-	PgCachePutResult result;
+	const PgCacheItem *item = &put->item;
+	const PgCacheBound *bound = pgcache_statement_bound();
 
-	item->admit = admit_by_predicates;
-	item->admit_arg = &check;
-	do
+	if (!depend_on_tags(put) || bound == NULL ||
+		pgcache_predicate_stale(item->key.space, item->key.data,
+								item->key.len, item->tags, item->ntags,
+								bound, &look->predicates))
 	{
-		const PgCacheBound *bound = pgcache_statement_bound();
-
-		CHECK_FOR_INTERRUPTS();
-		check.failed = false;
-		if (!depend_on_tags(put) || bound == NULL ||
-			pgcache_predicate_stale(item->key.space, item->key.data,
-									item->key.len, item->tags, item->ntags,
-									bound, &check.count))
-		{
-			pgcache_count(item->key.space, put->incarnation,
-						  PGCACHE_STALE_PUTS, 1);
-			return PGCACHE_STALE;
-		}
-		result = store_now(put, mode, version);
-	} while (result == PGCACHE_NOT_STORED && check.failed);
-	return result;
+		pgcache_count(item->key.space, put->incarnation, PGCACHE_STALE_PUTS, 1);
+		return PGCACHE_STALE;
+	}
+	look->tested = true;
+	return store_now(put, look, mode, version);
 }
 
 /* Whether an entry, found or not, lets a put of that mode go on. */
@@ -168,6 +180,7 @@ put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
 	   uint64 version, const char *function)
 {
 	PgCachePut	put;
+	Look		look;
 	PgCacheRef	ref;
 	PgCachePutResult result;
 	text	   *key = pgcache_args_text(fcinfo, 0, "key");
@@ -183,11 +196,11 @@ put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
 	/* Until what the store says is what we found. */
 	do
 	{
-		bool		found = pgcache_lookup_latest(&put.item.key, &ref, function);
+		bool		found = look_at(&look, &put.item.key, &ref, function);
 
 		if (!mode_allows(mode, version, found, &ref))
 			return false;
-		result = store_fresh(&put, mode, version);
+		result = store_fresh(&put, &look, mode, version);
 		if (result == PGCACHE_STALE && found)
 			(void) pgcache_store_delete_version(pgcache_store, &put.item.key,
 												ref.meta.version);
@@ -373,7 +386,7 @@ keep_description(PgCachePut *put, PgCacheRef *ref)
  * the version of the entry that has it, 0 if there is none.
  */
 static int64
-begin_count(PgCachePut *put, FunctionCallInfo fcinfo, text *key,
+begin_count(PgCachePut *put, Look *look, FunctionCallInfo fcinfo, text *key,
 			uint64 *version)
 {
 	PgCacheRef	ref;
@@ -382,10 +395,9 @@ begin_count(PgCachePut *put, FunctionCallInfo fcinfo, text *key,
 
 	do
 	{
-		CHECK_FOR_INTERRUPTS();
 		pgcache_put_begin(put, fcinfo, 3, -1, 4);
 		pgcache_put_key(put, key);
-		if (!pgcache_lookup_latest(&put->item.key, &ref, "cache_incr"))
+		if (!look_at(look, &put->item.key, &ref, "cache_incr"))
 		{
 			*version = 0;
 			put->item.nstamps = 0;
@@ -405,6 +417,7 @@ Datum
 pgcache_sql_incr(PG_FUNCTION_ARGS)
 {
 	PgCachePut	put;
+	Look		look;
 	PgCachePutMode mode;
 	text	   *key;
 	uint64		version;
@@ -419,12 +432,12 @@ pgcache_sql_incr(PG_FUNCTION_ARGS)
 
 	do
 	{
-		int64		number = begin_count(&put, fcinfo, key, &version);
+		int64		number = begin_count(&put, &look, fcinfo, key, &version);
 
 		if (pg_add_s64_overflow(number, PG_GETARG_INT64(1), &result))
 			refuse_overflow();
 		pgcache_put_value(&put, Int64GetDatum(result), false, INT8OID);
 		mode = version == 0 ? PGCACHE_PUT_ADD : PGCACHE_PUT_CAS;
-	} while (store_now(&put, mode, version) == PGCACHE_NOT_STORED);
+	} while (store_now(&put, &look, mode, version) == PGCACHE_NOT_STORED);
 	PG_RETURN_INT64(result);
 }

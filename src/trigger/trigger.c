@@ -25,6 +25,7 @@
 #include "fmgr.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -84,6 +85,8 @@ typedef struct Prepared
 	RowTemplate key;
 	RowTemplate tags[PGCACHE_MAX_TAGS];
 	int			needs;			/* settings */
+	HTAB	   *seen;			/* tags of earlier rows but the first, or NULL */
+	PgCacheIncarnation has_rows;	/* in that namespace there was a row */
 	bool		incomplete;		/* a column is missing */
 	bool		warned;
 } Prepared;
@@ -283,6 +286,9 @@ produce(const RowTemplate *template, TupleTableSlot *row, int max_len,
 	return text->len > 0 && text->len <= max_len;
 }
 
+/* Tags of a statement's rows that are remembered. */
+#define MAX_SEEN	10000
+
 /* The tags of the old and of the new row, without duplicates. */
 typedef struct Tags
 {
@@ -307,6 +313,52 @@ add_tag(Tags *tags, const StringInfo tag)
 	tags->n++;
 }
 
+static HTAB *
+make_seen(MemoryContext context)
+{
+	HASHCTL		ctl;
+
+	ctl.keysize = PGCACHE_MAX_TAG_LEN + 1;
+	ctl.entrysize = PGCACHE_MAX_TAG_LEN + 1;
+	ctl.hcxt = context;
+	return hash_create("pg_cache tags of a statement", 64, &ctl,
+					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/*
+ * Takes out the tags that an earlier row of the statement had.  What was put in
+ * between was computed by a trigger that saw all rows as they are now.
+ */
+static void
+skip_seen(HTAB *seen, Tags *tags)
+{
+	char	   *p = tags->packed;
+	char	   *kept = tags->packed;
+	int			n = tags->n;
+
+	for (int i = 0; i < n; i++)
+	{
+		char		name[PGCACHE_MAX_TAG_LEN + 1] = {0};
+		int			size = 1 + (uint8) *p;
+		bool		found = false;
+
+		memcpy(name, p + 1, size - 1);
+		if (hash_get_num_entries(seen) < MAX_SEEN)
+			(void) hash_search(seen, name, HASH_ENTER, &found);
+		else
+			(void) hash_search(seen, name, HASH_FIND, &found);
+		if (found)
+			tags->n--;
+		else
+		{
+			memmove(kept, p, size);
+			kept += size;
+		}
+		p += size;
+	}
+	tags->len = kept - tags->packed;
+}
+
 static void
 delete_key(const PgCacheTarget *target, const StringInfo text)
 {
@@ -319,11 +371,11 @@ delete_key(const PgCacheTarget *target, const StringInfo text)
 
 /*
  * An update has two rows, else there is one.  All output functions are called
- * before anything is changed.
+ * before anything is changed.  context lasts as long as prepared.
  */
 static void
-invalidate_rows(const Prepared *prepared, const PgCacheTarget *target,
-				TupleTableSlot *rows[2])
+invalidate_rows(Prepared *prepared, const PgCacheTarget *target,
+				TupleTableSlot *rows[2], MemoryContext context)
 {
 	int			level = push_settings(prepared->needs);
 	StringInfoData keys[2];
@@ -342,6 +394,13 @@ invalidate_rows(const Prepared *prepared, const PgCacheTarget *target,
 				add_tag(&tags, &tag);
 	}
 	pop_settings(level);
+	if (prepared->has_rows != target->incarnation)
+		prepared->seen = NULL;
+	else if (prepared->seen == NULL && tags.n > 0)
+		prepared->seen = make_seen(context);
+	if (prepared->seen != NULL)
+		skip_seen(prepared->seen, &tags);
+	prepared->has_rows = target->incarnation;
 
 	if (has_key[0])
 		delete_key(target, &keys[0]);
@@ -445,7 +504,7 @@ pgcache_sql_watch_trigger(PG_FUNCTION_ARGS)
 		if (TRIGGER_FIRED_BY_UPDATE(event->tg_event))
 			rows[1] = event->tg_newslot;
 		if (TRIGGER_FIRED_FOR_ROW(event->tg_event) && !prepared->incomplete)
-			invalidate_rows(prepared, &target, rows);
+			invalidate_rows(prepared, &target, rows, fcinfo->flinfo->fn_mcxt);
 		else
 			pgcache_watch_invalidate_all(&prepared->watch, &target);
 	}

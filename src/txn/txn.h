@@ -3,7 +3,8 @@
  * txn.h
  *	  Changes of the cache that belong to a transaction.
  *
- *	  pending.c		what the own transaction has changed and not committed
+ *	  log.c			what the own transaction has changed and not committed
+ *	  pending.c		changing, and what the own transaction sees of that
  *	  commit.c		its end: publishes and installs before the commit record
  *	  install.c		one change, brought into the store
  *	  visible.c		whether an entry may be served to a snapshot

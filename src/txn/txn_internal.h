@@ -14,7 +14,7 @@
 
 #include "txn/txn.h"
 
-/* ---- pending.c ------------------------------------------------------------- */
+/* ---- log.c ----------------------------------------------------------------- */
 
 typedef enum PgCacheOpKind
 {
@@ -22,7 +22,8 @@ typedef enum PgCacheOpKind
 	OP_DELETE,					/* of a key */
 	OP_TOUCH,					/* of a key: version, item's expiry */
 	OP_CLEAR,					/* of a namespace */
-	OP_TAGS,					/* of the entries with one of them */
+	OP_TAGS,					/* of the entries with one of them; in the log
+								 * one for each tag */
 	OP_MATCH					/* of the entries that match */
 } PgCacheOpKind;
 
@@ -35,18 +36,19 @@ typedef enum PgCacheOpKind
 typedef struct PgCacheOp
 {
 	dlist_node	node;			/* in the log */
-	slist_node	wide_node;		/* of those that are not of a key */
+	dlist_node	kind_node;		/* PUT: in puts; CLEAR, MATCH: in wide */
 	PgCacheOpKind kind;
 	int			level;			/* of the subtransaction */
 	uint16		slot;
 	PgCacheIncarnation incarnation;
 	PgCacheCounter cause;
 	Size		bytes;			/* that it is charged with */
-	int			nputs;			/* puts in the log before it */
+	uint64		nputs;			/* puts before it */
 	bool		had_xid;		/* the transaction, when it was made */
 
 	/* of a key */
-	struct PgCacheOp *previous; /* the one of the same key before, or NULL */
+	struct PgCacheOp *previous; /* the one of the same key, or for TAGS with the
+								 * same stamp, before; or NULL */
 	PgCacheItem item;			/* all of it for PUT; else key and expiry */
 	char	   *value;			/* what item.value points to, palloc'd */
 	bool		shares_value;	/* which belongs to an earlier op */
@@ -61,6 +63,7 @@ typedef struct PgCacheOp
 	char	   *text;			/* pattern or tags */
 	int			len;
 	int			ntags;
+	PgCacheStamp stamp;			/* TAGS in the log: the tag's */
 
 	/* while it is brought into the store */
 	bool		is_gone;		/* its namespace's slot was freed */
@@ -76,9 +79,11 @@ typedef struct PgCacheLog
 {
 	MemoryContext context;		/* NULL: nothing pending */
 	dlist_head	ops;
-	slist_head	wide;			/* newest first */
+	dlist_head	puts;			/* of these, the puts */
+	dlist_head	wide;			/* those of many keys but TAGS */
 	int			nkeys;			/* ops of keys */
-	int			nputs;			/* of these, puts */
+	int			ntags;			/* ops of tags */
+	uint64		nputs;			/* puts so far */
 	Size		bytes;
 } PgCacheLog;
 
@@ -87,12 +92,50 @@ extern PgCacheLog pgcache_log;
 /* The last change of the key, or NULL. */
 extern PgCacheOp *pgcache_log_find(const PgCacheKey *key);
 
+/* The last change of tags with that stamp, or NULL. */
+extern PgCacheOp *pgcache_log_find_tag(PgCacheStamp stamp,
+									   PgCacheIncarnation incarnation);
+
+/*
+ * A new change, not yet in the log, with room for bytes more behind it; of a key,
+ * which is copied there, behind that.
+ */
+extern PgCacheOp *pgcache_log_new_op(PgCacheOpKind kind, uint16 slot,
+									 PgCacheIncarnation incarnation,
+									 PgCacheCounter cause, Size bytes);
+extern PgCacheOp *pgcache_log_new_key_op(PgCacheOpKind kind, const PgCacheKey *key,
+										 PgCacheIncarnation incarnation,
+										 PgCacheCounter cause, Size bytes);
+
+extern void pgcache_log_append(PgCacheOp *op);
+
+/* Takes a change of a key out of the log; nobody may point to it. */
+extern void pgcache_log_forget(PgCacheOp *op);
+
+/* Keeps the log within its share of the memory. */
+extern void pgcache_log_heed_bounds(void);
+
 /* Whether a change is the last of its key. */
 static inline bool
 pgcache_op_is_last(const PgCacheOp *op)
 {
 	return pgcache_log_find(&op->item.key) == op;
 }
+
+/* Undoes what a subtransaction changed, or makes it its parent's. */
+extern void pgcache_log_abort_sub(int level);
+extern void pgcache_log_commit_sub(int level);
+
+/* Forgets everything; the memory goes with the transaction. */
+extern void pgcache_log_reset(void);
+
+/*
+ * No changes may be made any more: the transaction's are being brought into the
+ * store.
+ */
+extern bool pgcache_log_closed;
+
+/* ---- pending.c ------------------------------------------------------------- */
 
 /* Whether an own change of many keys hits an entry of the store. */
 extern bool pgcache_log_hits(const PgCacheKey *key, PgCacheRef *ref);
@@ -110,19 +153,6 @@ extern void pgcache_log_put_again(const PgCacheItem *item,
 								  PgCacheIncarnation incarnation,
 								  const PgCacheBound *bound,
 								  const Oid *tables, int ntables);
-
-/* Undoes what a subtransaction changed, or makes it its parent's. */
-extern void pgcache_log_abort_sub(int level);
-extern void pgcache_log_commit_sub(int level);
-
-/* Forgets everything; the memory goes with the transaction. */
-extern void pgcache_log_reset(void);
-
-/*
- * No changes may be made any more: the transaction's are being brought into the
- * store.
- */
-extern bool pgcache_log_closed;
 
 /* ---- install.c ------------------------------------------------------------- */
 

@@ -372,7 +372,7 @@ sub torture_server
 	note "TORTURE_SEED=$seed";
 	make_files();
 	my $node = new_server('torture', 'max_connections = 40', 'max_prepared_transactions = 40',
-		"deadlock_timeout = '20ms'", 'log_min_messages = log', 'log_min_error_statement = panic',
+		"deadlock_timeout = '20ms'", 'log_min_messages = ' . ($ENV{TORTURE_LOG} ? 'warning' : 'log'), 'log_min_error_statement = panic',
 		'log_checkpoints = off', 'log_statement = ' . ($ENV{TORTURE_LOG} ? 'all' : 'none'));
 	install_test_functions($node);
 	$node->safe_psql('postgres', $schema);
@@ -484,12 +484,13 @@ my %directed = (
 	nofloor => \&directed_eviction,
 	nostrict => \&directed_truncate,
 	noimmediate => \&directed_immediate,
-	nofence => \&directed_depend);
+	nofence => \&directed_depend,
+	noddl => \&directed_ddl);
 
 sub directed_tests
 {
 	my ($node, $times) = @_;
-	$_->($node, $times) for \&directed_eviction, \&directed_truncate, \&directed_immediate, \&directed_depend;
+	$_->($node, $times) for \&directed_eviction, \&directed_truncate, \&directed_immediate, \&directed_depend, \&directed_ddl;
 	return;
 }
 
@@ -551,6 +552,13 @@ sub two_sessions
 	my ($node) = @_;
 	my @sessions = map { $node->background_psql('postgres') } 1 .. 2;
 	$_->query_safe('SET search_path = torture, public') for @sessions;
+
+	# Random transactions may have deleted rows.  The put comes before the first
+	# transaction is prepared, for what was prepared before the first put may be
+	# from before the server's start.
+	$sessions[1]->query_safe(q{
+		INSERT INTO acct SELECT i, i FROM generate_series(1, 64) i ON CONFLICT (id) DO UPDATE SET v = excluded.v;
+		SELECT cache_clear('torture'), cache_put('first', 'put', namespace => 'torture')});
 	return @sessions;
 }
 
@@ -583,13 +591,20 @@ sub directed_eviction
 	return;
 }
 
+# Statements that compare the entries of a kind, and that also put what they miss.
+sub look_at
+{
+	my ($kind) = @_;
+	return map { "SELECT count($_) FROM entries e, LATERAL look(e) l WHERE kind = $kind;\n" } 'l.hit',
+	  "CASE WHEN NOT l.hit THEN cache_put(e.key, l.truth, namespace => 'torture', depends_on => e.depends_on) END";
+}
+
 # What an old snapshot sees of a table that was truncated is what is there now.
 sub directed_truncate
 {
 	my ($node, $times) = @_;
 	my ($reader, $writer) = two_sessions($node);
-	my ($look, $fill) = map { "SELECT count($_) FROM entries e, LATERAL look(e) l WHERE kind = 7;\n" } 'l.hit',
-	  "CASE WHEN NOT l.hit THEN cache_put(e.key, l.truth, namespace => 'torture', depends_on => e.depends_on) END";
+	my ($look, $fill) = look_at(7);
 	for my $n (1 .. $times)
 	{
 		my $change = $n % 2 ? "BEGIN; TRUNCATE trunc; INSERT INTO trunc VALUES (1, $n); COMMIT"
@@ -654,6 +669,30 @@ sub directed_depend
 		last if torture_first($node) > 0;
 	}
 	$_->quit for $reader, $writer;
+	return;
+}
+
+# A reader whose plan knows nothing of the ATTACH that its snapshot sees.
+sub directed_ddl
+{
+	my ($node, $times) = @_;
+	my ($reader, $other) = two_sessions($node);
+	my ($look, $fill) = look_at(9);
+	for my $n (1 .. ($times > 3 ? 3 : $times))
+	{
+		$other->query_safe(q{SELECT CASE WHEN EXISTS (SELECT FROM pg_inherits
+			WHERE inhrelid = 'torture.att1'::regclass) THEN flip_partition() END});
+		$reader->query_safe($look);
+		my ($holder, $held) = hold_at($node, 'watch-visible', 'SET search_path = torture, public; SELECT flip_partition()');
+		$reader->query_safe($fill);
+		$holder->query_safe("SELECT pgcache_test_disarm('watch-visible')");
+		$held->query_until(qr/^done$/m, '');
+		$other->query_safe($look);
+		$reader->query_safe($look);
+		$_->quit for $holder, $held;
+		last if torture_first($node) > 0;
+	}
+	$_->quit for $reader, $other;
 	return;
 }
 

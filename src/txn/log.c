@@ -1,0 +1,451 @@
+/*-------------------------------------------------------------------------
+ *
+ * log.c
+ *	  The log of what the own transaction has changed and not committed.
+ *
+ * Changes in the order in which they were made, in memory of the transaction.
+ * Each knows the nesting level of its subtransaction, so those of one that is
+ * rolled back are the end of the log.
+ *
+ * The log is bounded: beyond a quarter of the cache's memory the oldest puts
+ * become deletes.  Those that were made before the transaction had an xid only
+ * fill, so what they would have replaced is deleted at once and they are
+ * forgotten.  If that doesn't suffice, all of the log becomes a clear of the
+ * namespaces concerned.  All that drops more than was asked for and never less.
+ *
+ * Locking: none, this is the backend's own.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "utils/memutils.h"
+
+#include "txn/txn_internal.h"
+
+/* The log's share of the cache's memory. */
+#define LOG_SHARE		4
+#define LOG_MIN_BYTES	(64 * 1024)
+
+/* Keys above which they are found by a hash table. */
+#define FEW_KEYS		8
+
+bool		pgcache_txn_pending = false;
+bool		pgcache_log_closed = false;
+PgCacheLog	pgcache_log;
+
+/* ---- finding ---------------------------------------------------------------- */
+
+typedef struct KeyEntry
+{
+	const PgCacheKey *key;		/* of op */
+	PgCacheOp  *op;				/* the last of its key */
+	char		status;
+} KeyEntry;
+
+static inline bool
+same_key(const PgCacheKey *a, const PgCacheKey *b)
+{
+	return a->hash == b->hash && a->space == b->space &&
+		a->incarnation == b->incarnation && a->len == b->len &&
+		memcmp(a->data, b->data, a->len) == 0;
+}
+
+#define SH_PREFIX keymap
+#define SH_ELEMENT_TYPE KeyEntry
+#define SH_KEY_TYPE const PgCacheKey *
+#define SH_KEY key
+#define SH_HASH_KEY(map, key) ((uint32) (key)->hash)
+#define SH_EQUAL(map, a, b) same_key(a, b)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+static keymap_hash *keymap = NULL;
+
+PgCacheOp *
+pgcache_log_find(const PgCacheKey *key)
+{
+	dlist_iter	iter;
+
+	if (pgcache_log.nkeys == 0)
+		return NULL;
+	if (keymap != NULL)
+	{
+		KeyEntry   *entry = keymap_lookup(keymap, key);
+
+		return entry ? entry->op : NULL;
+	}
+	dlist_reverse_foreach(iter, &pgcache_log.ops)
+	{
+		PgCacheOp  *op = dlist_container(PgCacheOp, node, iter.cur);
+
+		if (OP_IS_OF_KEY(op) && same_key(&op->item.key, key))
+			return op;
+	}
+	return NULL;
+}
+
+static void
+map_key(PgCacheOp *op)
+{
+	bool		found;
+	KeyEntry   *entry = keymap_insert(keymap, &op->item.key, &found);
+
+	entry->key = &op->item.key;
+	entry->op = op;
+}
+
+static void
+begin_map(void)
+{
+	dlist_iter	iter;
+
+	keymap = keymap_create(pgcache_log.context, 4 * FEW_KEYS, NULL);
+	dlist_foreach(iter, &pgcache_log.ops)
+	{
+		PgCacheOp  *op = dlist_container(PgCacheOp, node, iter.cur);
+
+		if (OP_IS_OF_KEY(op))
+			map_key(op);
+	}
+}
+
+/* ---- finding tags ------------------------------------------------------------ */
+
+typedef struct TagKey
+{
+	PgCacheStamp stamp;
+	PgCacheIncarnation incarnation;
+} TagKey;
+
+typedef struct TagEntry
+{
+	TagKey		key;
+	PgCacheOp  *op;				/* the last OP_TAGS of that stamp */
+	char		status;
+} TagEntry;
+
+#define SH_PREFIX tagmap
+#define SH_ELEMENT_TYPE TagEntry
+#define SH_KEY_TYPE TagKey
+#define SH_KEY key
+#define SH_HASH_KEY(map, key) murmurhash32((key).stamp ^ (key).incarnation)
+#define SH_EQUAL(map, a, b) ((a).stamp == (b).stamp && (a).incarnation == (b).incarnation)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+static tagmap_hash *tagmap = NULL;
+
+PgCacheOp *
+pgcache_log_find_tag(PgCacheStamp stamp, PgCacheIncarnation incarnation)
+{
+	TagKey		key = {stamp, incarnation};
+	TagEntry   *entry;
+
+	if (pgcache_log.ntags == 0)
+		return NULL;
+	entry = tagmap_lookup(tagmap, key);
+	return entry ? entry->op : NULL;
+}
+
+static void
+map_tag(PgCacheOp *op)
+{
+	TagKey		key = {op->stamp, op->incarnation};
+	bool		found;
+
+	if (tagmap == NULL)
+		tagmap = tagmap_create(pgcache_log.context, 16, NULL);
+	tagmap_insert(tagmap, key, &found)->op = op;
+}
+
+/* ---- the log ---------------------------------------------------------------- */
+
+static void
+begin_log(void)
+{
+	if (pgcache_log_closed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot change the cache while the transaction is being committed")));
+	if (pgcache_log.context != NULL)
+		return;
+	pgcache_log_reset();
+	pgcache_log.context = AllocSetContextCreate(TopTransactionContext,
+												"pg_cache changes",
+												ALLOCSET_SMALL_SIZES);
+	pgcache_txn_pending = true;
+}
+
+void
+pgcache_log_reset(void)
+{
+	pgcache_txn_pending = false;
+	pgcache_log_closed = false;
+	pgcache_log.context = NULL;
+	dlist_init(&pgcache_log.ops);
+	dlist_init(&pgcache_log.puts);
+	dlist_init(&pgcache_log.wide);
+	pgcache_log.nkeys = 0;
+	pgcache_log.ntags = 0;
+	pgcache_log.nputs = 0;
+	pgcache_log.bytes = 0;
+	keymap = NULL;
+	tagmap = NULL;
+}
+
+/* A new change, with room for bytes more behind it, not yet in the log. */
+PgCacheOp *
+pgcache_log_new_op(PgCacheOpKind kind, uint16 slot, PgCacheIncarnation incarnation,
+	   PgCacheCounter cause, Size bytes)
+{
+	PgCacheOp  *op;
+
+	begin_log();
+	op = MemoryContextAllocZero(pgcache_log.context, sizeof(PgCacheOp) + bytes);
+	op->kind = kind;
+	op->level = GetCurrentTransactionNestLevel();
+	op->slot = slot;
+	op->incarnation = incarnation;
+	op->cause = cause;
+	op->had_xid = TransactionIdIsValid(GetTopTransactionIdIfAny());
+	op->bytes = sizeof(PgCacheOp) + bytes;
+	return op;
+}
+
+PgCacheOp *
+pgcache_log_new_key_op(PgCacheOpKind kind, const PgCacheKey *key,
+		   PgCacheIncarnation incarnation, PgCacheCounter cause, Size bytes)
+{
+	PgCacheOp  *op = pgcache_log_new_op(kind, key->space, incarnation, cause,
+							MAXALIGN(key->len) + bytes);
+	char	   *data = (char *) (op + 1);
+
+	memcpy(data, key->data, key->len);
+	op->item.key = *key;
+	op->item.key.data = data;
+	op->item.key.incarnation = incarnation;
+	return op;
+}
+
+static void
+append_key(PgCacheOp *op)
+{
+	op->previous = pgcache_log_find(&op->item.key);
+	dlist_push_tail(&pgcache_log.ops, &op->node);
+	if (op->kind == OP_PUT)
+	{
+		dlist_push_tail(&pgcache_log.puts, &op->kind_node);
+		pgcache_log.nputs++;
+	}
+	pgcache_log.nkeys++;
+	if (keymap != NULL)
+		map_key(op);
+	else if (pgcache_log.nkeys > FEW_KEYS)
+		begin_map();
+}
+
+void
+pgcache_log_append(PgCacheOp *op)
+{
+	pgcache_log.bytes += op->bytes;
+	op->nputs = pgcache_log.nputs;
+	if (OP_IS_OF_KEY(op))
+	{
+		append_key(op);
+		return;
+	}
+	dlist_push_tail(&pgcache_log.ops, &op->node);
+	if (op->kind == OP_TAGS)
+	{
+		op->previous = pgcache_log_find_tag(op->stamp, op->incarnation);
+		map_tag(op);
+		pgcache_log.ntags++;
+	}
+	else
+		dlist_push_tail(&pgcache_log.wide, &op->kind_node);
+}
+
+static void
+drop_value(PgCacheOp *op)
+{
+	if (op->value == NULL || op->shares_value)
+		return;
+	pfree(op->value);
+	op->value = NULL;
+	op->bytes -= op->item.len;
+	pgcache_log.bytes -= op->item.len;
+}
+
+/* Takes a change of a key out of the log, and frees it. */
+void
+pgcache_log_forget(PgCacheOp *op)
+{
+	dlist_delete(&op->node);
+	if (op->kind == OP_PUT)
+		dlist_delete(&op->kind_node);
+	drop_value(op);
+	pgcache_log.nkeys--;
+	pgcache_log.bytes -= op->bytes;
+	pfree(op);
+}
+
+/* Takes the last change out of the log. */
+static void
+undo_last(void)
+{
+	PgCacheOp  *op = dlist_tail_element(PgCacheOp, node, &pgcache_log.ops);
+
+	if (OP_IS_OF_KEY(op))
+	{
+		if (keymap != NULL && op->previous != NULL)
+			map_key(op->previous);
+		else if (keymap != NULL)
+			keymap_delete(keymap, &op->item.key);
+		pgcache_log_forget(op);
+		return;
+	}
+	dlist_delete(&op->node);
+	if (op->kind == OP_TAGS)
+	{
+		TagKey		key = {op->stamp, op->incarnation};
+
+		if (op->previous != NULL)
+			map_tag(op->previous);
+		else
+			tagmap_delete(tagmap, key);
+		pgcache_log.ntags--;
+	}
+	else
+		dlist_delete(&op->kind_node);
+	pgcache_log.bytes -= op->bytes;
+	pfree(op);
+}
+
+void
+pgcache_log_abort_sub(int level)
+{
+	if (pgcache_log.context == NULL)
+		return;
+	while (!dlist_is_empty(&pgcache_log.ops) &&
+		   dlist_tail_element(PgCacheOp, node, &pgcache_log.ops)->level >= level)
+		undo_last();
+	if (dlist_is_empty(&pgcache_log.ops))
+	{
+		MemoryContextDelete(pgcache_log.context);
+		pgcache_log_reset();
+	}
+}
+
+void
+pgcache_log_commit_sub(int level)
+{
+	dlist_iter	iter;
+
+	if (pgcache_log.context == NULL)
+		return;
+	dlist_reverse_foreach(iter, &pgcache_log.ops)
+	{
+		PgCacheOp  *op = dlist_container(PgCacheOp, node, iter.cur);
+
+		if (op->level < level)
+			break;
+		op->level = level - 1;
+	}
+}
+
+/* ---- its bounds ---------------------------------------------------------------- */
+
+/* Replaces all of the log by a clear of each namespace in it. */
+static void
+collapse(void)
+{
+	MemoryContext context = pgcache_log.context;
+	PgCacheIncarnation *cleared = palloc0(pgcache_max_namespaces *
+										  sizeof(PgCacheIncarnation));
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &pgcache_log.ops)
+	{
+		PgCacheOp  *op = dlist_container(PgCacheOp, node, iter.cur);
+
+		cleared[op->slot] = Max(cleared[op->slot], op->incarnation);
+	}
+	pgcache_log_reset();
+	for (int slot = 0; slot < pgcache_max_namespaces; slot++)
+	{
+		PgCacheOp  *op;
+
+		if (cleared[slot] == 0)
+			continue;
+		op = pgcache_log_new_op(OP_CLEAR, slot, cleared[slot], PGCACHE_INVALIDATED_ERROR, 0);
+
+		/* For the changes of all levels that it stands for. */
+		op->level = 1;
+		pgcache_log_append(op);
+	}
+	pfree(cleared);
+	MemoryContextDelete(context);
+}
+
+/*
+ * Drops a put; whether the change is gone altogether.  What a subtransaction may
+ * bring to light again by its rollback is spoilt as well.
+ */
+static void
+drop_put(PgCacheOp *op)
+{
+	pgcache_count(op->slot, op->incarnation, PGCACHE_DROPPED_PUTS, 1);
+	drop_value(op);
+	if (!op->had_xid && op->previous == NULL && pgcache_op_is_last(op))
+	{
+		(void) pgcache_store_delete(pgcache_store, &op->item.key);
+		if (keymap != NULL)
+			keymap_delete(keymap, &op->item.key);
+		pgcache_log_forget(op);
+		return;
+	}
+	dlist_delete(&op->kind_node);
+	op->kind = OP_DELETE;
+	op->cause = PGCACHE_INVALIDATED_ERROR;
+}
+
+/*
+ * Keeps the log within its share, but for its newest change: any value that may
+ * be stored can be put.
+ */
+void
+pgcache_log_heed_bounds(void)
+{
+	Size		limit = Max(pgcache_memory_limit_bytes() / LOG_SHARE, LOG_MIN_BYTES);
+	dlist_mutable_iter iter;
+	PgCacheOp  *newest;
+
+	if (likely(pgcache_log.bytes <= limit))
+		return;
+	newest = dlist_tail_element(PgCacheOp, node, &pgcache_log.ops);
+	if (pgcache_log.bytes - newest->bytes <= limit)
+		return;
+	dlist_foreach_modify(iter, &pgcache_log.puts)
+	{
+		PgCacheOp  *op = dlist_container(PgCacheOp, kind_node, iter.cur);
+
+		if (op == newest)
+			continue;
+		drop_put(op);
+		/* Some room, so that not every further change comes here. */
+		if (pgcache_log.bytes - newest->bytes <= limit / 8 * 7)
+			return;
+	}
+	if (pgcache_log.bytes - newest->bytes > limit)
+		collapse();
+}
+
