@@ -79,6 +79,11 @@
  * put, made after them, is to survive its own publish.  What it changes between
  * the put and its commit is found by other means (room watch).
  *
+ * Within a CALL or DO that commits on its way, data may have been read in one
+ * transaction and be put in a later one.  The statement's snapshot counts for all
+ * of them, and the transactions that it has ended are as its own: it puts after
+ * what it did in them.
+ *
  * 7. STRICT.  TRUNCATE, a rewriting ALTER TABLE, REFRESH and other DDL are not
  * MVCC: snapshots that do not see W find the new contents all the same.  So a
  * strict publish ends entries made before it for everybody; for storing it is
@@ -273,7 +278,12 @@ pgcache_rule_unseen(const PgCachePublish *publish, const PgCacheBound *bound)
 		return false;
 	if (publish->number >= bound->fence && !PGCACHE_BROKEN(nofence))
 		return true;
-	return !pgcache_snap_sees(&bound->snap, publish->writer);
+	if (pgcache_snap_sees(&bound->snap, publish->writer))
+		return false;
+	for (int i = 0; i < PGCACHE_PAST_XIDS; i++)
+		if (bound->past[i] == publish->writer)
+			return false;
+	return true;
 }
 
 bool

@@ -118,6 +118,9 @@ extern void pgcache_ring_evict(PgCacheRing *ring, const PgCachePublish *publish,
 
 /* ---- storing --------------------------------------------------------------- */
 
+/* Own transactions of one CALL or DO that are remembered. */
+#define PGCACHE_PAST_XIDS	8
+
 /*
  * Since when data count as read.  What was published by a transaction that snap
  * doesn't see makes them stale, and so does every publish from number fence on.
@@ -132,6 +135,8 @@ typedef struct PgCacheBound
 								 * the data were read */
 	uint32		backend;		/* whose immediate changes came before, in the
 								 * order of its program; 0: nobody's */
+	uint64		past[PGCACHE_PAST_XIDS];	/* likewise, its transactions before
+											 * this within one statement; 0: none */
 } PgCacheBound;
 
 /* Whether an object changed since: the data must not be stored. */

@@ -15,8 +15,9 @@
  * - Without a portal (deferred triggers at commit, apply and background workers,
  *	 functions called by the protocol) queries at depth 0 belong to one program, so
  *	 what was noted first in the transaction stays.
- * - After a COMMIT within a procedure what was noted is void, and the next query
- *	 that is run is noted, and stays.
+ * - A CALL or DO may end transactions on its way, and put what it read before.  So
+ *	 its snapshot goes on counting, and the last transactions that it has ended are
+ *	 as its own.
  * - A query run within that has an earlier snapshot than what was noted, as a
  *	 cursor that an earlier statement opened: its snapshot counts from then on.
  *
@@ -57,6 +58,7 @@
 #include "optimizer/planner.h"
 #include "replication/walsender.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
 #include "tcop/pquery.h"
 #include "tcop/utility.h"
 #include "utils/inval.h"
@@ -104,6 +106,20 @@ static struct
 	When		when;
 	Numbers		numbers;
 }			noted;
+
+/*
+ * A copy of that for a CALL or DO that may end transactions, for those that
+ * follow; in memory that is never freed.
+ */
+static struct
+{
+	bool		valid;
+	PgCacheBound bound;
+	TransactionId *xip;			/* for as many as a snapshot may have */
+	When		when;
+	Numbers		numbers;
+	int			npast;			/* transactions ended so far */
+}			carried;
 
 static int	depth = 0;
 
@@ -272,10 +288,51 @@ note_copy(Snapshot snapshot, Numbers numbers)
 	(void) copy_noted();
 }
 
+/* Keeps what was noted for the transactions that the statement may begin. */
+static void
+carry(void)
+{
+	const PgCacheBound *bound = noted.bound;
+
+	if (bound == NULL || bound->snap.xcnt > GetMaxSnapshotSubxidCount())
+		return;
+	if (carried.xip == NULL)
+		carried.xip = MemoryContextAlloc(TopMemoryContext,
+										 GetMaxSnapshotSubxidCount() *
+										 sizeof(TransactionId));
+	memcpy(carried.xip, bound->snap.xip, bound->snap.xcnt * sizeof(TransactionId));
+	carried.bound = *bound;
+	carried.bound.snap.xip = carried.xip;
+	carried.bound.snap.own = 0;
+	carried.when = noted.when;
+	carried.numbers = noted.numbers;
+	carried.npast = 0;
+	carried.valid = true;
+}
+
+/* Notes that again in a transaction that the statement began; false if not so. */
+static bool
+note_carried(void)
+{
+	MemoryContext caller;
+
+	if (!carried.valid || depth == 0 || is_noted())
+		return false;
+	caller = MemoryContextSwitchTo(TopTransactionContext);
+	noted.bound = pgcache_bound_copy(&carried.bound);
+	MemoryContextSwitchTo(caller);
+	noted.lxid = present_lxid();
+	noted.query = NULL;
+	noted.snapshot = NULL;
+	noted.when = carried.when;
+	noted.numbers = carried.numbers;
+	return true;
+}
+
 const PgCacheBound *
 pgcache_statement_bound(void)
 {
-	if (!is_noted())
+	if (!is_noted() && !note_carried())
 	{
 		if (!ActiveSnapshotSet() || !is_usable(GetActiveSnapshot()))
 			return NULL;
@@ -305,13 +362,18 @@ begin_query(QueryDesc *query)
  * does that of a CALL at a COMMIT within.
  */
 static void
-begin_utility(PlannedStmt *pstmt)
+begin_utility(PlannedStmt *pstmt, ProcessUtilityContext kind)
 {
 	if (is_noted() && ActivePortal == NULL)
 		return;
 	noted.lxid = InvalidLocalTransactionId;
 	if (ActiveSnapshotSet() && is_usable(GetActiveSnapshot()))
+	{
 		note_copy(GetActiveSnapshot(), numbers_now());
+		if (kind == PROCESS_UTILITY_TOPLEVEL && is_noted() &&
+			(IsA(pstmt->utilityStmt, CallStmt) || IsA(pstmt->utilityStmt, DoStmt)))
+			carry();
+	}
 }
 
 /* Called in error recovery as well.  A snapshot that was not copied goes away. */
@@ -319,6 +381,7 @@ static inline void
 end_statement(void)
 {
 	depth = 0;
+	carried.valid = false;
 	if (noted.bound == NULL)
 		noted.lxid = InvalidLocalTransactionId;
 	last_end = pgcache_stamp_now();
@@ -330,7 +393,7 @@ nested_query(QueryDesc *query)
 	Snapshot	snapshot = query->snapshot;
 	Numbers		numbers;
 
-	if (likely(is_noted()))
+	if (likely(is_noted()) || note_carried())
 	{
 		if (snapshot == noted.snapshot || !is_usable(snapshot) ||
 			likely(!is_earlier(when_taken(snapshot), noted.when)))
@@ -450,7 +513,7 @@ on_utility(PlannedStmt *pstmt, const char *text, bool read_only,
 		utility(pstmt, text, read_only, kind, params, env, dest, qc);
 		return;
 	}
-	begin_utility(pstmt);
+	begin_utility(pstmt, kind);
 	depth = 1;
 	PG_TRY();
 	{
@@ -488,6 +551,10 @@ on_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *
 {
 	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level || IsTransactionState())
 		return;
+	if (carried.valid && depth > 0 &&
+		FullTransactionIdIsValid(GetTopFullTransactionIdIfAny()))
+		carried.bound.past[carried.npast++ % PGCACHE_PAST_XIDS] =
+			U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 	noted.lxid = InvalidLocalTransactionId;
 	noted.bound = NULL;
 	noted.query = NULL;

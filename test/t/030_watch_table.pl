@@ -181,6 +181,25 @@ $writer->quit;
 $reader->quit;
 is_sound($node, 'other sessions');
 
+# ---- announced by NOTIFY, under the name of the table that is watched
+
+sub announced
+{
+	my ($sql) = @_;
+	my $out = $node->safe_psql('postgres', "LISTEN pg_cache; SET pg_cache.notify = on; $sql");
+	return [ sort($out =~ /"table": "([^"]+)"/g) ];
+}
+$node->safe_psql('postgres', q{
+CREATE TABLE told (id int, place int) PARTITION BY LIST (place);
+CREATE TABLE told1 PARTITION OF told FOR VALUES IN (1) PARTITION BY LIST (id);
+CREATE TABLE told11 PARTITION OF told1 DEFAULT;
+CREATE TABLE untold (id int);
+SELECT cache_watch_table('told')});
+is_deeply(announced('INSERT INTO told11 VALUES (1, 1), (2, 1)'), ['public.told'], 'rows of a partition');
+is_deeply(announced('BEGIN; TRUNCATE told11; INSERT INTO t VALUES (5, 5); COMMIT'), [ 'public.t', 'public.told' ],
+	'TRUNCATE of a partition');
+is_deeply(announced('BEGIN; DELETE FROM told; ROLLBACK; INSERT INTO untold VALUES (1)'), [], 'nothing else');
+
 # ---- logical replication
 
 my $subscriber = new_server('subscriber', 'max_replication_slots = 4');

@@ -562,19 +562,21 @@ sub two_sessions
 	return @sessions;
 }
 
-# So many publishes of one object within the life of a snapshot, and of a
-# prepared transaction, that its ring forgets some.
+# So many publishes of one object, by transactions that don't end or within the
+# life of a snapshot, that its ring forgets some.
 sub directed_eviction
 {
 	my ($node, $times) = @_;
 	my ($reader, $writer) = two_sessions($node);
 	for my $n (1 .. $times)
 	{
-		# A writer that no later snapshot sees, forgotten when data are stored.
-		$writer->query_safe("BEGIN; SELECT change('{1}', 'tags'); PREPARE TRANSACTION 'old'");
-		$writer->query_safe("SELECT change('{9}', 'tags')") for 1 .. 9;
+		# More writers at once than a ring holds, so that one falls out that has not
+		# ended; then all but that do, before data are stored.
+		my ($first, @rows) = map { 1 + 8 * $_ } 0 .. 6;
+		$writer->query_safe("BEGIN; SELECT change('{$_}', 'tags'); PREPARE TRANSACTION 'row $_'") for $first, @rows;
+		$writer->query_safe("COMMIT PREPARED 'row $_'") for @rows;
 		$reader->query_safe($read_groups . $read_by_table);
-		$writer->query_safe("COMMIT PREPARED 'old'");
+		$writer->query_safe("COMMIT PREPARED 'row $first'");
 		$reader->query_safe($look_groups . $look_by_table);
 
 		# A writer that the snapshot sees, forgotten when they are served.
