@@ -238,6 +238,52 @@ copy_unseen(PgCachePredicate *copies, uint16 space, const PgCacheBound *bound,
 	return n;
 }
 
+/* Copies those of the namespace whose writer may be running. */
+static int
+copy_running(PgCachePredicate *copies, uint16 space, uint64 own)
+{
+	uint64		finished_below = pgcache_finished_below();
+	int			n = 0;
+
+	LWLockAcquire(lock, LW_SHARED);
+	for (uint64 i = 0; i < Min(pg_atomic_read_u64(&shared->count), MAX_PREDICATES); i++)
+	{
+		const PgCachePredicate *predicate = &shared->at[i];
+
+		if (predicate->space == space &&
+			predicate->publish.kind != PGCACHE_PUBLISH_IMMEDIATE &&
+			predicate->publish.writer >= finished_below &&
+			predicate->publish.writer != own)
+			copies[n++] = *predicate;
+	}
+	LWLockRelease(lock);
+	return n;
+}
+
+uint64
+pgcache_predicate_running(uint16 space, const char *key, int key_len, uint64 own)
+{
+	PgCachePredicate *copies;
+	uint64		running = 0;
+	int			n;
+
+	if (pg_atomic_read_u64(&shared->top_writer) < pgcache_finished_below())
+		return 0;
+	copies = palloc(MAX_PREDICATES * sizeof(*copies));
+	n = copy_running(copies, space, own);
+	for (int i = 0; i < n && running == 0; i++)
+	{
+		const PgCachePredicate *p = &copies[i];
+
+		if ((p->kind == PGCACHE_MATCH_KEY || p->kind == PGCACHE_MATCH_SPACE) &&
+			pgcache_predicate_matches(p->kind, p->what, p->len, key, key_len, NULL, 0) &&
+			!pgcache_xid_finished(p->publish.writer))
+			running = p->publish.writer;
+	}
+	pfree(copies);
+	return running;
+}
+
 bool
 pgcache_predicate_stale(uint16 space, const char *key, int key_len,
 						const char *tags, int ntags,

@@ -57,6 +57,13 @@ extern bool pgcache_predicate_stale(uint16 space, const char *key, int key_len,
 									const char *tags, int ntags,
 									const PgCacheBound *bound, uint64 *count);
 
+/*
+ * A transaction other than own that is still running, or prepared, and published a
+ * predicate that matches the key; 0 if there is none.  May raise errors.
+ */
+extern uint64 pgcache_predicate_running(uint16 space, const char *key,
+										int key_len, uint64 own);
+
 /* Whether key and tags match a predicate's text.  May raise errors. */
 extern bool pgcache_predicate_matches(PgCachePredicateKind kind,
 									  const char *text, int len,

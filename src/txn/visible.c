@@ -355,6 +355,17 @@ wait_for_writers(const PgCacheKey *key)
 				XactLockTableWait(xid, NULL, NULL, XLTW_None);
 		} while (TransactionIdIsValid(xid));
 	}
+
+	for (;;)
+	{
+		uint64		own = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+		uint64		xid = pgcache_predicate_running(key->space, key->data,
+													key->len, own);
+
+		if (xid == 0)
+			break;
+		XactLockTableWait((TransactionId) xid, NULL, NULL, XLTW_None);
+	}
 }
 
 bool
