@@ -119,6 +119,7 @@ store_now(PgCachePut *put, Look *look, PgCachePutMode mode, uint64 version)
 	item->admit = admit_unchanged;
 	item->admit_arg = look;
 	pgcache_store_tune();
+	pgcache_txn_mark_standby(item);
 	(void) pgcache_stamp_publish(pgcache_stamp_of_key(item->key.hash), 0,
 								 PGCACHE_PUBLISH_IMMEDIATE);
 	PGCACHE_DEBUG_POINT("put-store");

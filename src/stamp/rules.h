@@ -137,6 +137,8 @@ typedef struct PgCacheBound
 								 * order of its program; 0: nobody's */
 	uint64		past[PGCACHE_PAST_XIDS];	/* likewise, its transactions before
 											 * this within one statement; 0: none */
+	bool		recovery;		/* read while the server was a standby, which
+								 * knows nothing of what is published */
 } PgCacheBound;
 
 /* Whether an object changed since: the data must not be stored. */

@@ -133,5 +133,6 @@ pgcache_bound_copy(const PgCacheBound *bound)
 		memcpy(copy + 1, bound->snap.xip, bytes);
 	copy->snap.xip = (const TransactionId *) (copy + 1);
 	copy->backend = PGCACHE_MY_BACKEND + 1;
+	copy->recovery = bound->recovery || RecoveryInProgress();
 	return copy;
 }

@@ -177,7 +177,8 @@ pgcache_op_prepare(PgCacheOp *op)
 
 	if (op->kind != OP_PUT)
 		return;
-	if (op->bound == &pgcache_bound_never)
+	if (op->bound == &pgcache_bound_never ||
+		(op->bound->recovery && !RecoveryInProgress()))
 	{
 		op->is_void = true;
 		return;
@@ -264,6 +265,7 @@ count_put(const PgCacheOp *op, PgCachePutResult result)
 void
 pgcache_txn_mark_standby(PgCacheItem *item)
 {
+	item->flags &= ~(PGCACHE_ENTRY_WRITER | PGCACHE_ENTRY_ASOF);
 	if (!RecoveryInProgress())
 		return;
 	item->flags |= PGCACHE_ENTRY_WRITER;

@@ -9,8 +9,8 @@
  * the put stale, whoever saw it.  It grants nothing, so it is not secret; a forged
  * one spoils no more than the put that it is given to.
  *
- *		server id | database | key's hash | fence | before | ddl epoch |
- *		asof | xmin | xmax | number of running ids | these | checksum
+ *		server id | key's hash | fence | before | asof | xmin | xmax | database |
+ *		ddl epoch | of a standby | number of running ids | checksum | these
  *
  * in hexadecimal digits.  A snapshot with many running transactions is cut down to
  * one that sees only what is below its xmin.
@@ -42,6 +42,7 @@ typedef struct Lease
 	uint64		xmax;
 	Oid			database;
 	uint32		ddl_epoch;
+	uint32		recovery;
 	uint32		nrunning;
 	pg_crc32c	crc;			/* of all else */
 	TransactionId running[LEASE_MAX_RUNNING];
@@ -94,6 +95,7 @@ pgcache_lease_make(const PgCacheKey *key)
 	lease.xmax = bound->snap.xmax;
 	lease.database = MyDatabaseId;
 	lease.ddl_epoch = bound->ddl_epoch;
+	lease.recovery = bound->recovery;
 	if (bound->snap.xcnt > LEASE_MAX_RUNNING)
 		lease.xmax = lease.xmin;
 	else
@@ -163,6 +165,7 @@ pgcache_lease_read(const char *token, int len, const PgCacheKey *key)
 	read.noted = read.fence = lease.fence;
 	read.before = lease.before;
 	read.ddl_epoch = lease.ddl_epoch;
+	read.recovery = lease.recovery != 0;
 	old = MemoryContextSwitchTo(TopTransactionContext);
 	bound = pgcache_bound_copy(&read);
 	MemoryContextSwitchTo(old);

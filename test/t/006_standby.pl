@@ -61,6 +61,68 @@ is($standby->safe_psql('postgres', q{
 	SELECT cache_clear('ns'), cache_reset_stats();
 	SELECT cache_exists('k', 'ns'), cache_get('k3000') = repeat('v', 5000)}), "3000\nt\n|\nf|t",
 	'evicts and clears');
+# Transactions without ids: seen by oneself at once, by others from commit on, undone by ROLLBACK.
+{
+	my $writer = $standby->background_psql('postgres', on_error_stop => 0);
+	my $reader = $standby->background_psql('postgres', on_error_stop => 0);
+	my $look = q{SELECT coalesce(cache_get('x'), '-'), coalesce(cache_get('y'), '-'), coalesce(cache_get('z', 'ns'), '-')};
+	my $fill = q{SELECT cache_put('x', 'x'), cache_put('y', 'y', tags => '{t,u}'), cache_put('z', 'z', namespace => 'ns')};
+	my %changes = (
+		q{SELECT cache_put('x', 'new')} => 'new|y|z',
+		q{SELECT cache_delete('x')} => '-|y|z',
+		q{SELECT cache_invalidate_tags('{u}')} => 'x|-|z',
+		q{SELECT cache_invalidate_tags('{t,u}', all_of => true)} => 'x|-|z',
+		q{SELECT cache_invalidate_pattern('y%')} => 'x|-|z',
+		q{SELECT cache_clear('ns')} => 'x|y|-',
+		q{SELECT cache_clear()} => '-|-|-',
+		q{SELECT cache_touch('x', '1 us'), cache_invalidate_pattern('%', 'ns')} => '-|y|-',
+		q{SELECT cache_delete('x'), cache_put('x', 'again'), cache_put('y', 'v', tags => '{t}'), cache_invalidate_tags('{t}')}
+		  => 'again|-|z');
+	for my $change (sort keys %changes)
+	{
+		my $after = $changes{$change};
+
+		$writer->query_safe("$fill; BEGIN; $change");
+		is($writer->query_safe($look), $after, "standby, own change: $change");
+		is($reader->query_safe($look), 'x|y|z', 'not yet for others');
+		$writer->query_safe('ROLLBACK');
+		is($reader->query_safe($look), 'x|y|z', 'undone');
+		$writer->query_safe("BEGIN; SAVEPOINT s; $change; ROLLBACK TO s; COMMIT");
+		is($reader->query_safe($look), 'x|y|z', 'undone by ROLLBACK TO');
+		$reader->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+		$writer->query_safe("BEGIN; $change; COMMIT");
+		is($reader->query_safe($look), $after, 'for all from commit on, whatever the snapshot');
+		$reader->query_safe('COMMIT');
+		is($standby->safe_psql('postgres', $look), $after, 'and for sessions that come later');
+	}
+
+	# A fill that is under way when the key, its tag, or all is invalidated is void.
+	for my $change (q{cache_delete('f')}, q{cache_invalidate_tags('{tf}')}, q{cache_invalidate_pattern('f')}, 'cache_clear()')
+	{
+		is($reader->query_safe(q{BEGIN; SELECT cache_put('f', 'fill', tags => '{tf}')}), '', 'a fill begins');
+		$writer->query_safe("SELECT $change");
+		$reader->query_safe('COMMIT');
+		is($reader->query_safe(q{SELECT cache_exists('f')}), 'f', "a fill under way is void after $change");
+		is($reader->query_safe(q{SELECT cache_put('f', 'later', tags => '{tf}'); SELECT cache_get('f')}), "\nlater",
+			'the next is not');
+	}
+	# With a lease.
+	is($writer->query_safe(q{SELECT cache_lease('l') AS lease \gset
+		SELECT cache_put('l', 'v', lease => :'lease');
+		SELECT cache_get('l');
+		SELECT cache_delete('l');
+		SELECT cache_put('l', 'v', lease => :'lease');
+		SELECT cache_exists('l')}), "\nv\nt\n\nf", 'leases');
+	$writer->quit;
+	$reader->quit;
+}
+$primary->safe_psql('postgres', 'CREATE TABLE watched (id int)');
+replay();
+for my $call (q{cache_put('k', 'v', depends_on => '{watched}')}, q{cache_depend('k', '{watched}')},
+	q{cache_watch_table('watched', 'k{id}')}, q{cache_unwatch_table('watched')})
+{
+	like(query_error($standby, "SELECT $call"), qr/ERROR:  0A000/, "no tables: $call");
+}
 for my $change (q{cache_create_namespace('new')}, q{cache_alter_namespace('ns', priority => 1)},
 	q{cache_alter_namespace('default', priority => 1)}, q{cache_drop_namespace('ns')},
 	q{cache_grant('ns', 'reader', 'read')}, q{cache_revoke('default', 'public', 'read')})
@@ -104,8 +166,34 @@ $primary->safe_psql('postgres', 'DROP DATABASE other');
 replay();
 
 # Its entries, which were put by no transaction, end with promotion; then it may do all.
-is($session->query_safe(q{SELECT cache_get('k'), cache_get('k', 'ns')}), 'after|after', 'before promotion');
+# What was read before may not be put afterwards: what the primary deleted
+# meanwhile left no trace here.
+my @sessions = map { $standby->background_psql('postgres', on_error_stop => 0) } 1 .. 3;
+$primary->safe_psql('postgres', 'CREATE TABLE source AS SELECT 1 AS v');
+replay();
+is($session->query_safe(q{
+	SET pg_cache.transactional = off;
+	SELECT cache_put('immediate', 'v');
+	RESET pg_cache.transactional;
+	SELECT cache_put('tagged', 'v', tags => '{t}'), cache_add('added', 'v'), cache_incr('n');
+	SELECT cache_get('k'), cache_get('k', 'ns'), cache_get('immediate'), cache_get('tagged'), cache_get('added'), cache_get('n')}),
+	"\n|t|1\nafter|after|v|v|v|1", 'before promotion');
+$sessions[0]->query_safe(q{BEGIN; SELECT cache_put('p0', v) FROM source});
+$sessions[1]->query_safe(q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT v FROM source});
+$sessions[2]->query_safe(q{SELECT cache_lease('p2') AS lease, v FROM source \gset});
+$primary->safe_psql('postgres', q{UPDATE source SET v = 2; SELECT cache_delete('p' || i) FROM generate_series(0, 2) i});
+replay();
 $standby->promote;
+$sessions[0]->query_safe('COMMIT');
+$sessions[1]->query_safe(q{SELECT cache_put('p1', v) FROM source; COMMIT});
+$sessions[2]->query_safe(q{SELECT cache_put('p2', :v, lease => :'lease')});
+is($session->query_safe(q{
+	SELECT coalesce(cache_get('p' || i), '2') FROM generate_series(0, 2) i;
+	SELECT count(*) FROM unnest('{k,immediate,tagged,added,n,f,k3000}'::text[]) key WHERE cache_exists(key)}),
+	"2\n2\n2\n0", 'nothing read or put before promotion is served after it');
+$_->quit for @sessions;
+is($session->query_safe(q{SELECT cache_incr('n'), cache_add('added', 'w'), cache_replace('immediate', 'w')}), '1|t|f',
+	'nor counts as present');
 is($session->query_safe(q{
 	SELECT cache_get('k') IS NULL, cache_get('k', 'ns') IS NULL, cache_put('k', 'promoted', namespace => 'ns');
 	SELECT cache_get('k', 'ns')}), "t|t|\npromoted", 'promotion ends the entries');

@@ -34,7 +34,9 @@ $node->safe_psql('postgres', q{
 	PREPARE TRANSACTION 'p'});
 is($node->safe_psql('postgres', $entries), 10, 'not if rolled back or only prepared');
 $node->safe_psql('postgres', "COMMIT PREPARED 'p'");
-is($node->safe_psql('postgres', "SELECT cache_exists('k1', 'q'); $entries"), "f\n2",
+is($node->safe_psql('postgres', q{
+	SELECT cache_exists('none', 'q');
+	SELECT count(*) FROM generate_series(1, 10) i WHERE cache_exists('k' || i, 'q'); } . $entries), "f\n2\n2",
 	'after COMMIT PREPARED at the next use');
 $node->safe_psql('postgres', q{
 	SELECT cache_alter_namespace('q', max_entries => 5);

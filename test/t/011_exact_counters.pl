@@ -70,6 +70,34 @@ $node->command_ok([ 'pgbench', '-n', '-C', '-c', 16, '-j', 2, '-t', 10, '-f', "$
 $goal = 16 * 10 * 5 * 20;
 is($node->safe_psql('postgres', $sums), "$goal|$goal|$goal|t\n$goal|$goal|$goal", 'all is counted');
 
+# Changes count when they take effect; puts that later ones of the transaction
+# supersede count as well, deletes that find nothing don't.
+append_to_file("$dir/change", q{
+BEGIN;
+SELECT cache_put('a' || :client_id, 'v', tags => ARRAY['t' || :client_id]), cache_put('b' || :client_id, 'v');
+SELECT cache_put('a' || :client_id, 'w', tags => ARRAY['t' || :client_id]);
+COMMIT;
+BEGIN;
+SELECT cache_put('b' || :client_id, 'undone'), cache_delete('a' || :client_id);
+ROLLBACK;
+BEGIN;
+SELECT cache_delete('b' || :client_id), cache_delete('none' || :client_id);
+SAVEPOINT s;
+SELECT cache_put('c' || :client_id, 'undone'), cache_invalidate_tags(ARRAY['t' || :client_id]);
+ROLLBACK TO s;
+SELECT cache_put('d' || :client_id, 'v'), cache_delete('a' || :client_id);
+COMMIT;
+SELECT cache_delete('d' || :client_id);
+});
+$node->safe_psql('postgres', 'SELECT cache_reset_stats()');
+$node->command_ok([ 'pgbench', '-n', '-c', 16, '-j', 2, '-t', 50, '-f', "$dir/change", 'postgres' ],
+	'changes of 16 sessions');
+is($node->safe_psql('postgres', q{
+	SELECT puts, deletes, invalidations, stale_puts, dropped_puts, hits, misses FROM cache_stats;
+	SELECT puts, deletes FROM cache_stats_namespaces WHERE namespace = 'default'}),
+	join("\n", join('|', 16 * 50 * 4, 16 * 50 * 3, 0, 0, 0, 0, 0), join('|', 16 * 50 * 4, 16 * 50 * 3)),
+	'all changes are counted, those undone are not');
+
 # A namespace takes its counters with it, and a new one of the name has none.
 is($node->safe_psql('postgres', q{
 	SELECT cache_drop_namespace('ns1');
