@@ -77,7 +77,7 @@ pgcache_test_compare(PG_FUNCTION_ARGS)
 	char	   *cached = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	char	   *actual = PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4));
 	int			mode = (IsolationUsesXactSnapshot() ? 1 : 0) +
-		(TransactionIdIsValid(GetTopTransactionIdIfAny()) ? 2 : 0);
+	(TransactionIdIsValid(GetTopTransactionIdIfAny()) ? 2 : 0);
 	bool		wrong;
 
 	pgcache_shmem_require();

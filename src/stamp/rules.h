@@ -135,8 +135,9 @@ typedef struct PgCacheBound
 								 * the data were read */
 	uint32		backend;		/* whose immediate changes came before, in the
 								 * order of its program; 0: nobody's */
-	uint64		past[PGCACHE_PAST_XIDS];	/* likewise, its transactions before
-											 * this within one statement; 0: none */
+	uint64		past[PGCACHE_PAST_XIDS];	/* likewise, its transactions
+											 * before this within one
+											 * statement; 0: none */
 	bool		recovery;		/* read while the server was a standby, which
 								 * knows nothing of what is published */
 } PgCacheBound;

@@ -221,7 +221,7 @@ check_fields(Check *c, PgCacheOffset offset, const PgCacheEntry *entry,
 			  (unsigned) entry->flags);
 	/* 0 is an entry of a standby. */
 	else if ((entry->flags & (PGCACHE_ENTRY_ASOF | PGCACHE_ENTRY_HINTS)) &&
-		fields->writer == 0)
+			 fields->writer == 0)
 		fault(c, "entry %u has hints and writer 0", offset);
 	if (fields->nstamps + fields->ntables > PGCACHE_MAX_DEPS)
 		fault(c, "entry %u depends on %d stamps and %d tables", offset,

@@ -86,8 +86,8 @@ typedef struct PgCacheKey
 	const char *data;
 	uint16		len;			/* 1 to PGCACHE_MAX_KEY_LEN */
 	uint16		space;			/* below max_spaces */
-	uint32		incarnation;	/* of the namespace's slot; the caller's, which
-								 * the store does not look at */
+	uint32		incarnation;	/* of the namespace's slot; the caller's,
+								 * which the store does not look at */
 } PgCacheKey;
 
 extern void pgcache_store_key(const PgCacheStore *store, PgCacheKey *key,

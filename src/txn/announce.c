@@ -92,7 +92,7 @@ append_details(StringInfo s, const PgCacheOp *op)
 			appendStringInfoString(s, ", \"clear\": true");
 			break;
 		case OP_TAGS:
-			append_tags(s, "tags", op->text, op->text + op->len);
+			append_tags(s, "tags", op->text, op->text +op->len);
 			break;
 		case OP_MATCH:
 			if (op->match == PGCACHE_MATCH_KEY)
@@ -100,7 +100,7 @@ append_details(StringInfo s, const PgCacheOp *op)
 			else if (op->match == PGCACHE_MATCH_TAG)
 				append_string(s, "tag_pattern", op->text, op->len);
 			else if (op->match == PGCACHE_MATCH_ALL_TAGS)
-				append_tags(s, "all_tags", op->text, op->text + op->len);
+				append_tags(s, "all_tags", op->text, op->text +op->len);
 			else
 				appendStringInfoString(s, ", \"clear\": true");
 			break;
@@ -229,7 +229,7 @@ collect(StringInfo s)
 		return true;
 	dlist_foreach(iter, &pgcache_log.ops)
 	{
-		PgCacheOp  *op = dlist_container(PgCacheOp, node, iter.cur);
+		PgCacheOp  *op = pgcache_op_at(iter.cur);
 
 		if (!is_told(op))
 			continue;

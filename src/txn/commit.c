@@ -52,7 +52,7 @@ static bool installed = false;
 #define foreach_op(op) \
 	for (dlist_node *node_ = dlist_is_empty(&pgcache_log.ops) ? NULL : \
 		 dlist_head_node(&pgcache_log.ops); \
-		 node_ != NULL && ((op) = dlist_container(PgCacheOp, node, node_), true); \
+		 node_ != NULL && ((op) = pgcache_op_at(node_), true); \
 		 node_ = dlist_has_next(&pgcache_log.ops, node_) ? \
 		 dlist_next_node(&pgcache_log.ops, node_) : NULL)
 

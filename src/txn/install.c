@@ -60,7 +60,10 @@ key_is_stale(const Admission *a)
 
 	pgcache_stamp_read(a->key, &ring);
 
-	/* The test is made in each hold of the lock, and only the first publishes. */
+	/*
+	 * The test is made in each hold of the lock, and only the first
+	 * publishes.
+	 */
 	for (int i = 0; a->own_number != 0 && i < PGCACHE_RING_SIZE; i++)
 	{
 		if (ring.at[i].number != a->own_number)

@@ -83,7 +83,7 @@ pgcache_log_find(const PgCacheKey *key)
 	}
 	dlist_reverse_foreach(iter, &pgcache_log.ops)
 	{
-		PgCacheOp  *op = dlist_container(PgCacheOp, node, iter.cur);
+		PgCacheOp  *op = pgcache_op_at(iter.cur);
 
 		if (OP_IS_OF_KEY(op) && same_key(&op->item.key, key))
 			return op;
@@ -109,7 +109,7 @@ begin_map(void)
 	keymap = keymap_create(pgcache_log.context, 4 * FEW_KEYS, NULL);
 	dlist_foreach(iter, &pgcache_log.ops)
 	{
-		PgCacheOp  *op = dlist_container(PgCacheOp, node, iter.cur);
+		PgCacheOp  *op = pgcache_op_at(iter.cur);
 
 		if (OP_IS_OF_KEY(op))
 			map_key(op);
@@ -205,7 +205,7 @@ pgcache_log_reset(void)
 /* A new change, with room for bytes more behind it, not yet in the log. */
 PgCacheOp *
 pgcache_log_new_op(PgCacheOpKind kind, uint16 slot, PgCacheIncarnation incarnation,
-	   PgCacheCounter cause, Size bytes)
+				   PgCacheCounter cause, Size bytes)
 {
 	PgCacheOp  *op;
 
@@ -223,10 +223,10 @@ pgcache_log_new_op(PgCacheOpKind kind, uint16 slot, PgCacheIncarnation incarnati
 
 PgCacheOp *
 pgcache_log_new_key_op(PgCacheOpKind kind, const PgCacheKey *key,
-		   PgCacheIncarnation incarnation, PgCacheCounter cause, Size bytes)
+					   PgCacheIncarnation incarnation, PgCacheCounter cause, Size bytes)
 {
 	PgCacheOp  *op = pgcache_log_new_op(kind, key->space, incarnation, cause,
-							MAXALIGN(key->len) + bytes);
+										MAXALIGN(key->len) + bytes);
 	char	   *data = (char *) (op + 1);
 
 	memcpy(data, key->data, key->len);
@@ -302,7 +302,7 @@ pgcache_log_forget(PgCacheOp *op)
 static void
 undo_last(void)
 {
-	PgCacheOp  *op = dlist_tail_element(PgCacheOp, node, &pgcache_log.ops);
+	PgCacheOp  *op = pgcache_op_at(dlist_tail_node(&pgcache_log.ops));
 
 	if (OP_IS_OF_KEY(op))
 	{
@@ -336,7 +336,7 @@ pgcache_log_abort_sub(int level)
 	if (pgcache_log.context == NULL)
 		return;
 	while (!dlist_is_empty(&pgcache_log.ops) &&
-		   dlist_tail_element(PgCacheOp, node, &pgcache_log.ops)->level >= level)
+		   pgcache_op_at(dlist_tail_node(&pgcache_log.ops))->level >= level)
 		undo_last();
 	if (dlist_is_empty(&pgcache_log.ops))
 	{
@@ -354,7 +354,7 @@ pgcache_log_commit_sub(int level)
 		return;
 	dlist_reverse_foreach(iter, &pgcache_log.ops)
 	{
-		PgCacheOp  *op = dlist_container(PgCacheOp, node, iter.cur);
+		PgCacheOp  *op = pgcache_op_at(iter.cur);
 
 		if (op->level < level)
 			break;
@@ -375,7 +375,7 @@ collapse(void)
 
 	dlist_foreach(iter, &pgcache_log.ops)
 	{
-		PgCacheOp  *op = dlist_container(PgCacheOp, node, iter.cur);
+		PgCacheOp  *op = pgcache_op_at(iter.cur);
 
 		cleared[op->slot] = Max(cleared[op->slot], op->incarnation);
 	}
@@ -431,12 +431,12 @@ pgcache_log_heed_bounds(void)
 
 	if (likely(pgcache_log.bytes <= limit))
 		return;
-	newest = dlist_tail_element(PgCacheOp, node, &pgcache_log.ops);
+	newest = pgcache_op_at(dlist_tail_node(&pgcache_log.ops));
 	if (pgcache_log.bytes - newest->bytes <= limit)
 		return;
 	dlist_foreach_modify(iter, &pgcache_log.puts)
 	{
-		PgCacheOp  *op = dlist_container(PgCacheOp, kind_node, iter.cur);
+		PgCacheOp  *op = pgcache_op_of_kind(iter.cur);
 
 		if (op == newest)
 			continue;
@@ -448,4 +448,3 @@ pgcache_log_heed_bounds(void)
 	if (pgcache_log.bytes - newest->bytes > limit)
 		collapse();
 }
-

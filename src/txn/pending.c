@@ -60,7 +60,8 @@ set_deps(PgCacheItem *item, uint32 *deps, const Oid *tables, int ntables)
 	}
 	for (int i = 0; i < ntables; i++)
 		*next++ = pgcache_stamp_of_relation(MyDatabaseId, tables[i]);
-	memcpy(next, tables, ntables * sizeof(Oid));
+	if (ntables > 0)
+		memcpy(next, tables, ntables * sizeof(Oid));
 	item->deps = deps;
 	item->nstamps = item->ntags + ntables;
 	item->ntables = ntables;
@@ -77,7 +78,7 @@ append_put(const PgCacheItem *item, PgCacheIncarnation incarnation,
 {
 	Size		deps_bytes = MAXALIGN((item->ntags + 2 * ntables) * sizeof(uint32));
 	PgCacheOp  *op = pgcache_log_new_key_op(OP_PUT, &item->key, incarnation, PGCACHE_PUTS,
-								deps_bytes + item->tags_len);
+											deps_bytes + item->tags_len);
 	PgCacheKey	key = op->item.key;
 	char	   *deps = unconstify(char *, key.data) + MAXALIGN(key.len);
 
@@ -301,11 +302,11 @@ delete_own(const PgCacheOp *wide)
 
 	dlist_foreach(iter, &pgcache_log.puts)
 	{
-		PgCacheOp  *op = dlist_container(PgCacheOp, kind_node, iter.cur);
+		PgCacheOp  *op = pgcache_op_of_kind(iter.cur);
 
 		if (pgcache_op_is_last(op) && hits_item(wide, &op->item))
 			pgcache_log_append(pgcache_log_new_key_op(OP_DELETE, &op->item.key, op->incarnation,
-							  wide->cause, 0));
+													  wide->cause, 0));
 	}
 }
 
@@ -328,7 +329,7 @@ is_repeated(const PgCacheOp *wide)
 	}
 	dlist_reverse_foreach(iter, &pgcache_log.wide)
 	{
-		PgCacheOp  *old = dlist_container(PgCacheOp, kind_node, iter.cur);
+		PgCacheOp  *old = pgcache_op_of_kind(iter.cur);
 
 		if (old->nputs != pgcache_log.nputs || ++looks > REPEATED_LOOKS)
 			break;
@@ -467,7 +468,7 @@ pgcache_txn_own_puts(void (*visit) (void *arg, const PgCacheItem *item),
 		return;
 	dlist_foreach(iter, &pgcache_log.puts)
 	{
-		PgCacheOp  *op = dlist_container(PgCacheOp, kind_node, iter.cur);
+		PgCacheOp  *op = pgcache_op_of_kind(iter.cur);
 
 		if (pgcache_op_is_last(op))
 			visit(arg, &op->item);
@@ -518,7 +519,7 @@ pgcache_log_hits(const PgCacheKey *key, PgCacheRef *ref)
 		return true;
 	dlist_foreach(iter, &pgcache_log.wide)
 	{
-		PgCacheOp  *wide = dlist_container(PgCacheOp, kind_node, iter.cur);
+		PgCacheOp  *wide = pgcache_op_of_kind(iter.cur);
 
 		if (wide->incarnation == key->incarnation &&
 			(wide->kind == OP_CLEAR || matches_ref(wide, ref)))
@@ -534,7 +535,7 @@ pgcache_log_hits_key(const PgCacheKey *key)
 
 	dlist_foreach(iter, &pgcache_log.wide)
 	{
-		PgCacheOp  *wide = dlist_container(PgCacheOp, kind_node, iter.cur);
+		PgCacheOp  *wide = pgcache_op_of_kind(iter.cur);
 
 		if (wide->incarnation != key->incarnation)
 			continue;

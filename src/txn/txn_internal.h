@@ -47,8 +47,8 @@ typedef struct PgCacheOp
 	bool		had_xid;		/* the transaction, when it was made */
 
 	/* of a key */
-	struct PgCacheOp *previous; /* the one of the same key, or for TAGS with the
-								 * same stamp, before; or NULL */
+	struct PgCacheOp *previous; /* the one of the same key, or for TAGS with
+								 * the same stamp, before; or NULL */
 	PgCacheItem item;			/* all of it for PUT; else key and expiry */
 	char	   *value;			/* what item.value points to, palloc'd */
 	bool		shares_value;	/* which belongs to an earlier op */
@@ -88,6 +88,21 @@ typedef struct PgCacheLog
 } PgCacheLog;
 
 extern PgCacheLog pgcache_log;
+
+/* The change whose node, or kind_node, that is. */
+static inline PgCacheOp *
+pgcache_op_at(dlist_node *node)
+{
+	/* cppcheck-suppress nullPointer; the macro asks for the type of a member */
+	return dlist_container(PgCacheOp, node, node);
+}
+
+static inline PgCacheOp *
+pgcache_op_of_kind(dlist_node *node)
+{
+	/* cppcheck-suppress nullPointer; likewise */
+	return dlist_container(PgCacheOp, kind_node, node);
+}
 
 /* The last change of the key, or NULL. */
 extern PgCacheOp *pgcache_log_find(const PgCacheKey *key);

@@ -203,7 +203,7 @@ is_surely_seen(PgCacheRef *ref)
 {
 	const PgCacheMeta *meta = &ref->meta;
 	bool		settled = (meta->flags & PGCACHE_ENTRY_WRITER) == 0 ||
-		(meta->flags & PGCACHE_ENTRY_SETTLED) != 0;
+	(meta->flags & PGCACHE_ENTRY_SETTLED) != 0;
 
 	if (!settled &&
 		((meta->flags & PGCACHE_ENTRY_ASOF) == 0 || !ActiveSnapshotSet() ||
@@ -414,7 +414,7 @@ pgcache_txn_latest(const PgCacheKey *key, PgCacheRef *ref, const char *function)
 		if (is_of_standby(meta))
 			good = RecoveryInProgress();
 		else if ((meta->flags & PGCACHE_ENTRY_WRITER) &&
-			(meta->flags & (PGCACHE_ENTRY_ASOF | PGCACHE_ENTRY_HINTS)) == 0)
+				 (meta->flags & (PGCACHE_ENTRY_ASOF | PGCACHE_ENTRY_HINTS)) == 0)
 		{
 			TransactionId xid = (TransactionId) meta->writer;
 

@@ -120,6 +120,25 @@ for my $does (q{SELECT cache_delete('n')}, q{SELECT cache_clear()}, q{SELECT cac
 	is(get('n'), 'miss', "cache_incr before COMMIT PREPARED: $does");
 }
 
+# More of them at a time than are remembered one by one: none is forgotten, the
+# first one neither, when the later ones are committed.
+{
+	my $count = q{SELECT cache_put('count', count(*), depends_on => '{t}'), cache_put('tagged', count(*), tags => '{tag}') FROM t};
+	my $wrong = q{SELECT coalesce(cache_get_as('count', 0::bigint) <> count(*), false), coalesce(cache_get_as('tagged', 0::bigint) <> count(*), false) FROM t};
+	sql($count);
+	prepare("INSERT INTO t VALUES (100 + $_, 'new'); SELECT cache_invalidate_tags('{tag}')", "p$_") for 1 .. 9;
+	for my $i (reverse 1 .. 9)
+	{
+		sql($count);
+		is(sql($wrong), 'f|f', "filled before COMMIT PREPARED $i of 9");
+		sql("COMMIT PREPARED 'p$i'");
+		is(sql($wrong), 'f|f', "after COMMIT PREPARED $i of 9");
+		is(sql(q{SELECT cache_exists('count'), cache_exists('tagged')}), 'f|f', "nothing old after $i of 9");
+	}
+	is(sql("$count; SELECT cache_get('count') = cache_get('tagged')"), "|\nt", 'filled again after all');
+	sql('DELETE FROM t WHERE id > 100');
+}
+
 # ---- over a restart
 
 # Rows of the log since a place that say that a database's cache is off.

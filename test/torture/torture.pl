@@ -1,6 +1,6 @@
 # The torture test in its long form, "make torture": random transactions until a
 # million answers were compared, then every rule of the protocol broken, one at a
-# time, which must be noticed.
+# time, which must be noticed.  README.md says more.
 #
 # TORTURE_SECONDS=600   so long at least
 # TORTURE_HITS=1000000  so many compared answers at least
