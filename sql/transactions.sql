@@ -422,6 +422,22 @@ COMMIT;
 SELECT cache_exists('big1', 'tx') AS oldest, length(cache_get('big12', 'tx')) AS newest;
 SELECT dropped_puts > :dropped AS dropped FROM cache_stats_namespaces WHERE namespace = 'tx';
 
+-- what acts at once ends own puts that it hits, whatever is rolled back, and an
+-- own change of the key keeps the order of the program
+SELECT cache_put('m' || i, 'old', tags => '{mt}', namespace => 'tx') FROM generate_series(1, 6) i \g /dev/null
+BEGIN;
+SELECT cache_put('m' || i, 'own', tags => '{mt}', namespace => 'tx') FROM generate_series(1, 2) i \g /dev/null
+SELECT cache_put('m3', 'own', namespace => 'tx'), cache_put('x4', 'own', namespace => 'tx'), cache_put('m5', 'own', namespace => 'tx');
+SET LOCAL pg_cache.transactional = off;
+SAVEPOINT s;
+SELECT cache_delete('m3', 'tx'), cache_invalidate_pattern('x%', 'tx'), cache_put('m5', 'now', namespace => 'tx');
+SELECT cache_invalidate_tags('{mt}', 'tx');
+SELECT show('m1', 'm2', 'm3', 'x4', 'm5', 'm6');
+ROLLBACK TO s;
+SELECT show('m1', 'm2', 'm3', 'x4', 'm5', 'm6');
+COMMIT;
+SELECT show('m1', 'm2', 'm3', 'x4', 'm5', 'm6');
+
 DROP FUNCTION show, attempt, in_turn, page;
 DROP TABLE tx_page;
 SELECT cache_drop_namespace('tx'), cache_drop_namespace('tx_now');

@@ -47,20 +47,12 @@ typedef struct KeyEntry
 	char		status;
 } KeyEntry;
 
-static inline bool
-same_key(const PgCacheKey *a, const PgCacheKey *b)
-{
-	return a->hash == b->hash && a->space == b->space &&
-		a->incarnation == b->incarnation && a->len == b->len &&
-		memcmp(a->data, b->data, a->len) == 0;
-}
-
 #define SH_PREFIX keymap
 #define SH_ELEMENT_TYPE KeyEntry
 #define SH_KEY_TYPE const PgCacheKey *
 #define SH_KEY key
 #define SH_HASH_KEY(map, key) ((uint32) (key)->hash)
-#define SH_EQUAL(map, a, b) same_key(a, b)
+#define SH_EQUAL(map, a, b) pgcache_same_key(a, b)
 #define SH_SCOPE static inline
 #define SH_DECLARE
 #define SH_DEFINE
@@ -85,7 +77,7 @@ pgcache_log_find(const PgCacheKey *key)
 	{
 		PgCacheOp  *op = pgcache_op_at(iter.cur);
 
-		if (OP_IS_OF_KEY(op) && same_key(&op->item.key, key))
+		if (OP_IS_OF_KEY(op) && pgcache_same_key(&op->item.key, key))
 			return op;
 	}
 	return NULL;
@@ -404,7 +396,6 @@ static void
 drop_put(PgCacheOp *op)
 {
 	pgcache_count(op->slot, op->incarnation, PGCACHE_DROPPED_PUTS, 1);
-	drop_value(op);
 	if (!op->had_xid && op->previous == NULL && pgcache_op_is_last(op))
 	{
 		(void) pgcache_store_delete(pgcache_store, &op->item.key);
@@ -413,9 +404,16 @@ drop_put(PgCacheOp *op)
 		pgcache_log_forget(op);
 		return;
 	}
-	dlist_delete(&op->kind_node);
-	op->kind = OP_DELETE;
-	op->cause = PGCACHE_INVALIDATED_ERROR;
+	pgcache_log_spoil(op, PGCACHE_INVALIDATED_ERROR);
+}
+
+void
+pgcache_log_spoil(PgCacheOp *put, PgCacheCounter cause)
+{
+	dlist_delete(&put->kind_node);
+	drop_value(put);
+	put->kind = OP_DELETE;
+	put->cause = cause;
 }
 
 /*

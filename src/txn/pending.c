@@ -123,12 +123,76 @@ pgcache_log_put_again(const PgCacheItem *item, PgCacheIncarnation incarnation,
 	append_put(item, incarnation, bound, tables, ntables, NULL);
 }
 
+static bool
+has_tag(const PgCacheItem *item, const char *tag)
+{
+	const char *p = item->tags;
+
+	for (int i = 0; i < item->ntags; i++)
+	{
+		if (memcmp(p, tag, 1 + (uint8) *tag) == 0)
+			return true;
+		p += 1 + (uint8) *p;
+	}
+	return false;
+}
+
+/* Whether a change of many keys hits an own put. */
+static bool
+hits_item(const PgCacheOp *wide, const PgCacheItem *item)
+{
+	const char *tag = wide->text;
+
+	if (wide->incarnation != item->key.incarnation)
+		return false;
+	switch (wide->kind)
+	{
+		case OP_CLEAR:
+			return true;
+		case OP_TAGS:
+			for (int i = 0; i < wide->ntags; i++)
+			{
+				if (has_tag(item, tag))
+					return true;
+				tag += 1 + (uint8) *tag;
+			}
+			return false;
+		default:
+			return pgcache_predicate_matches(wide->match, wide->text, wide->len,
+											 item->key.data, item->key.len,
+											 item->tags, item->ntags);
+	}
+}
+
+/*
+ * A change that acts at once ends the own puts that it hits, for good: it is not
+ * undone when a subtransaction is rolled back.
+ */
+static void
+spoil_own(const PgCacheOp *op)
+{
+	dlist_mutable_iter iter;
+
+	if (!pgcache_txn_pending)
+		return;
+	dlist_foreach_modify(iter, &pgcache_log.puts)
+	{
+		PgCacheOp  *put = pgcache_op_of_kind(iter.cur);
+
+		if (op->kind == OP_DELETE ? pgcache_same_key(&put->item.key, &op->item.key) :
+			hits_item(op, &put->item))
+			pgcache_log_spoil(put, op->cause);
+	}
+}
+
 /* A transient op for a change that acts at once. */
 static void
 act_now(PgCacheOp *op)
 {
 	PgCacheActor actor = {.now = true};
 
+	if (op->kind != OP_PUT && op->kind != OP_TOUCH)
+		spoil_own(op);
 	pgcache_op_prepare(op);
 	pgcache_op_publish(op, &actor, PGCACHE_PUBLISH_IMMEDIATE);
 	if (op->kind == OP_MATCH)
@@ -137,6 +201,15 @@ act_now(PgCacheOp *op)
 		pgcache_op_install(op, &actor, pgcache_stamp_now());
 	pgcache_op_count(op);
 	pgcache_announce_now(op);
+}
+
+/* Whether a pending change may be of the key. */
+static bool
+has_own_changes(const PgCacheKey *key)
+{
+	return pgcache_txn_pending &&
+		(pgcache_log.ntags > 0 || !dlist_is_empty(&pgcache_log.wide) ||
+		 pgcache_log_find(key) != NULL);
 }
 
 void
@@ -149,8 +222,11 @@ pgcache_txn_put(const PgCacheItem *item, PgCacheIncarnation incarnation,
 	if (bound == NULL)
 		bound = &pgcache_bound_never;
 
-	/* What depends on tables is never for everybody. */
-	if (now && ntables == 0)
+	/*
+	 * What depends on tables is never for everybody, and what the own
+	 * transaction has changed is in the order of its changes.
+	 */
+	if (now && ntables == 0 && !has_own_changes(&item->key))
 	{
 		PgCacheOp	op = {
 			.kind = OP_PUT,.slot = item->key.space,.incarnation = incarnation,
@@ -252,47 +328,6 @@ pgcache_txn_touch(const PgCacheKey *key, PgCacheIncarnation incarnation,
 }
 
 /* ---- changes of many keys --------------------------------------------------------- */
-
-static bool
-has_tag(const PgCacheItem *item, const char *tag)
-{
-	const char *p = item->tags;
-
-	for (int i = 0; i < item->ntags; i++)
-	{
-		if (memcmp(p, tag, 1 + (uint8) *tag) == 0)
-			return true;
-		p += 1 + (uint8) *p;
-	}
-	return false;
-}
-
-/* Whether a change of many keys hits an own put. */
-static bool
-hits_item(const PgCacheOp *wide, const PgCacheItem *item)
-{
-	const char *tag = wide->text;
-
-	if (wide->incarnation != item->key.incarnation)
-		return false;
-	switch (wide->kind)
-	{
-		case OP_CLEAR:
-			return true;
-		case OP_TAGS:
-			for (int i = 0; i < wide->ntags; i++)
-			{
-				if (has_tag(item, tag))
-					return true;
-				tag += 1 + (uint8) *tag;
-			}
-			return false;
-		default:
-			return pgcache_predicate_matches(wide->match, wide->text, wide->len,
-											 item->key.data, item->key.len,
-											 item->tags, item->ntags);
-	}
-}
 
 /* Lets a change of many keys follow by deletes of the own puts that it hits. */
 static void

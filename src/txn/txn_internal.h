@@ -104,6 +104,14 @@ pgcache_op_of_kind(dlist_node *node)
 	return dlist_container(PgCacheOp, kind_node, node);
 }
 
+static inline bool
+pgcache_same_key(const PgCacheKey *a, const PgCacheKey *b)
+{
+	return a->hash == b->hash && a->space == b->space &&
+		a->incarnation == b->incarnation && a->len == b->len &&
+		memcmp(a->data, b->data, a->len) == 0;
+}
+
 /* The last change of the key, or NULL. */
 extern PgCacheOp *pgcache_log_find(const PgCacheKey *key);
 
@@ -126,6 +134,9 @@ extern void pgcache_log_append(PgCacheOp *op);
 
 /* Takes a change of a key out of the log; nobody may point to it. */
 extern void pgcache_log_forget(PgCacheOp *op);
+
+/* Makes a delete of a put, whatever is rolled back later. */
+extern void pgcache_log_spoil(PgCacheOp *put, PgCacheCounter cause);
 
 /* Keeps the log within its share of the memory. */
 extern void pgcache_log_heed_bounds(void);

@@ -26,8 +26,8 @@ my $schema = slurp_file("$dir/schema.sql");
 
 # Errors that the scripts must expect: deadlock, serialization, lock_timeout and
 # what follows them (the savepoint was not made, too); two sessions that resolve
-# one prepared transaction; a duplicate key by MERGE and COPY; an id in two partitions; the end of a session
-# that was terminated.
+# one prepared transaction; a duplicate key by MERGE and COPY; an id in two
+# partitions; the end of a session that was terminated.
 my %legal = map { $_ => 1 } qw(40P01 40001 55P03 25P02 42704 55000 23505 23503
   3B001 21000 57P01);
 
