@@ -3,7 +3,7 @@
 -- Two namespaces hold the same keys, without tags and with three tags each, put by
 -- transactions, which other cases don't do.
 
-SELECT cache_create_namespace('plain'), cache_create_namespace('tagged');
+SELECT cache_create_namespace('plain'), cache_create_namespace('tagged') \g /dev/null
 
 CREATE FUNCTION bench.put_tagged(k text, v text) RETURNS void LANGUAGE sql AS $$
 	SELECT cache_put(k, v, namespace => 'plain'),

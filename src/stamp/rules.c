@@ -102,7 +102,8 @@
  * running transactions).  xmax follows the latest transaction that ended, and
  * never falls.  While it stays the same, no transaction below it can begin,
  * because ids are dealt out in order and that latest one had its id; so the
- * running ones below it only get fewer.  Equal pairs mean equal sets.  The
+ * running ones below it only get fewer.  Equal pairs mean equal sets.  (The list
+ * has a transaction twice while it is being prepared; it is counted once.)  The
  * snapshot's owner is not in its own list, but counts.  During recovery the list
  * has subtransactions as well, and may be pruned of them; that, too, makes it
  * only shorter.  What a lazy VACUUM does, which no snapshot lists, nobody sees.

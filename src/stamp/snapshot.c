@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "access/twophase.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
@@ -62,9 +63,57 @@ pgcache_xid_finished(uint64 xid)
 }
 
 static inline uint32
-running_in(Snapshot snapshot)
+listed_in(Snapshot snapshot)
 {
 	return snapshot->takenDuringRecovery ? snapshot->subxcnt : snapshot->xcnt;
+}
+
+#define DISTINCT_SLOTS	1024	/* a power of two */
+
+/* How many different ids there are, none of which is 0. */
+static uint32
+count_distinct(const TransactionId *xip, uint32 n)
+{
+	TransactionId seen[DISTINCT_SLOTS];
+	uint32		distinct = 0;
+
+	if (n > DISTINCT_SLOTS / 2)
+	{
+		for (uint32 i = 0; i < n; i++)
+		{
+			uint32		j = 0;
+
+			while (xip[j] != xip[i])
+				j++;
+			distinct += j == i;
+		}
+		return distinct;
+	}
+	memset(seen, 0, sizeof(seen));
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint32		slot = xip[i] % DISTINCT_SLOTS;
+
+		while (seen[slot] != InvalidTransactionId && seen[slot] != xip[i])
+			slot = (slot + 1) % DISTINCT_SLOTS;
+		distinct += seen[slot] == InvalidTransactionId;
+		seen[slot] = xip[i];
+	}
+	return distinct;
+}
+
+/*
+ * A transaction that is just being prepared stands in the list twice, for as long
+ * as it waits for a synchronous standby.
+ */
+uint32
+pgcache_snap_running(Snapshot snapshot)
+{
+	uint32		listed = listed_in(snapshot);
+
+	if (listed < 2 || max_prepared_xacts == 0 || snapshot->takenDuringRecovery)
+		return listed;
+	return count_distinct(snapshot->xip, listed);
 }
 
 /*
@@ -72,9 +121,9 @@ running_in(Snapshot snapshot)
  * below xmax it was running and counts; an id that it got later is not below.
  */
 static inline uint64
-asof_of(Snapshot snapshot, uint64 xmax, uint64 own)
+asof_of(uint32 running, uint64 xmax, uint64 own)
 {
-	return pgcache_asof(xmax, running_in(snapshot) + (own != 0 && own < xmax));
+	return pgcache_asof(xmax, running + (own != 0 && own < xmax));
 }
 
 static inline uint64
@@ -94,11 +143,11 @@ pgcache_snap_from(Snapshot snapshot, PgCacheSnap *snap)
 	snap->xmin = widen(snapshot->xmin, near);
 	snap->xmax = widen(snapshot->xmax, near);
 	snap->own = own_xid();
-	snap->asof = asof_of(snapshot, snap->xmax, snap->own);
+	snap->asof = asof_of(pgcache_snap_running(snapshot), snap->xmax, snap->own);
 
 	/* During recovery all that is running stands among the subtransactions. */
 	snap->xip = snapshot->takenDuringRecovery ? snapshot->subxip : snapshot->xip;
-	snap->xcnt = running_in(snapshot);
+	snap->xcnt = listed_in(snapshot);
 	pgcache_note_finished(snap->xmin);
 	return true;
 }
@@ -119,7 +168,7 @@ pgcache_snap_asof(Snapshot snapshot)
 		last_xmax = snapshot->xmax;
 		last_lxid = PGCACHE_PROC_LXID(MyProc);
 	}
-	return asof_of(snapshot, last_full, own_xid());
+	return asof_of(listed_in(snapshot), last_full, own_xid());
 }
 
 PgCacheBound *

@@ -149,7 +149,13 @@ extern uint64 pgcache_latest_completed(void);
  */
 extern bool pgcache_snap_from(Snapshot snapshot, PgCacheSnap *snap);
 
-/* The same with its asof only, at little cost; 0 if not MVCC. */
+/* Number of transactions that run for a snapshot of MVCC kind, but its own. */
+extern uint32 pgcache_snap_running(Snapshot snapshot);
+
+/*
+ * Its asof only, at little cost; 0 if not MVCC.  May be too low, so it is for
+ * serving and not for storing.
+ */
 extern uint64 pgcache_snap_asof(Snapshot snapshot);
 
 /* Copies a bound, with its xip, into palloc'd memory. */

@@ -180,6 +180,12 @@ pgcache_op_prepare(PgCacheOp *op)
 
 	if (op->kind != OP_PUT)
 		return;
+	if (pgcache_put_is_untagged(op))
+	{
+		pgcache_count(op->slot, op->incarnation, PGCACHE_PUTS, 1);
+		pgcache_log_spoil(op, PGCACHE_INVALIDATED_TAG);
+		return;
+	}
 	if (op->bound == &pgcache_bound_never ||
 		(op->bound->recovery && !RecoveryInProgress()))
 	{

@@ -7,7 +7,8 @@
  * before it reads.  The token holds the bound of the statement that took it and,
  * as its fence, the publish number then: whatever is published from there on makes
  * the put stale, whoever saw it.  It grants nothing, so it is not secret; a forged
- * one spoils no more than the put that it is given to.
+ * one spoils no more than the put that it is given to, since nothing in it is
+ * believed that is later than now.
  *
  *		server id | key's hash | fence | before | asof | xmin | xmax | database |
  *		ddl epoch | of a standby | number of running ids | checksum | these
@@ -141,6 +142,17 @@ decode(const char *token, int len, Lease *lease)
 		checksum(lease) == lease->crc;
 }
 
+/* Whether it may have been made before now. */
+static bool
+is_plausible(const Lease *lease)
+{
+	uint64		latest = pgcache_latest_completed();
+
+	return lease->xmin <= lease->xmax && lease->xmax <= latest &&
+		lease->asof <= pgcache_asof(latest, 0) &&
+		lease->before <= lease->fence && lease->fence <= pgcache_stamp_now();
+}
+
 const PgCacheBound *
 pgcache_lease_read(const char *token, int len, const PgCacheKey *key)
 {
@@ -155,6 +167,8 @@ pgcache_lease_read(const char *token, int len, const PgCacheKey *key)
 		return &pgcache_bound_never;
 	if (lease.database != MyDatabaseId || lease.key != key->hash)
 		refuse_token("It is for another key.");
+	if (!is_plausible(&lease))
+		refuse_token("It is of a later time than the present.");
 
 	memset(&read, 0, sizeof(read));
 	read.snap.xmin = lease.xmin;

@@ -250,6 +250,7 @@ pgcache_log_append(PgCacheOp *op)
 {
 	pgcache_log.bytes += op->bytes;
 	op->nputs = pgcache_log.nputs;
+	op->serial = ++pgcache_log.serial;
 	if (OP_IS_OF_KEY(op))
 	{
 		append_key(op);

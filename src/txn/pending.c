@@ -4,9 +4,10 @@
  *	  Changing the cache, and what the own transaction sees of its changes.
  *
  * A change goes to the transaction's log (log.c), or, if it is to act at once, to
- * the store.  A change of many keys (clear, tags, pattern) is followed at once by
- * deletes of the own puts that it hits, so that the last change of a key is all
- * that counts for it.
+ * the store.  A clear or pattern is followed at once by deletes of the own puts that
+ * it hits, so that the last change of a key is all that counts for it; whether its
+ * tags were invalidated later a put looks up itself, since a watched table may
+ * invalidate a tag for each row.
  *
  * Locking: none of its own.
  *
@@ -81,6 +82,7 @@ append_put(const PgCacheItem *item, PgCacheIncarnation incarnation,
 											deps_bytes + item->tags_len);
 	PgCacheKey	key = op->item.key;
 	char	   *deps = unconstify(char *, key.data) + MAXALIGN(key.len);
+	PgCacheSnap snap;
 
 	op->item = *item;
 	op->item.key = key;
@@ -92,8 +94,9 @@ append_put(const PgCacheItem *item, PgCacheIncarnation incarnation,
 	op->asof = bound->snap.asof;
 	if (owner != NULL)
 		op->asof = Max(op->asof, owner->asof);
-	else if (ActiveSnapshotSet())
-		op->asof = Max(op->asof, pgcache_snap_asof(GetActiveSnapshot()));
+	else if (ActiveSnapshotSet() &&
+			 pgcache_snap_from(GetActiveSnapshot(), &snap))
+		op->asof = Max(op->asof, snap.asof);
 	if (ntables > 0 &&
 		!pgcache_watch_own_changes(tables, ntables, &op->own_changes))
 		op->bound = &pgcache_bound_never;
@@ -390,7 +393,10 @@ change_many(PgCacheOp *wide, bool now)
 		return;
 	}
 	pgcache_log_append(wide);
-	delete_own(wide);
+
+	/* Puts look for changes of their tags themselves. */
+	if (wide->kind != OP_TAGS)
+		delete_own(wide);
 	pgcache_log_heed_bounds();
 }
 
@@ -469,6 +475,19 @@ tables_changed(const PgCacheOp *op)
 		 number != op->own_changes);
 }
 
+bool
+pgcache_put_is_untagged(const PgCacheOp *put)
+{
+	for (int i = 0; pgcache_log.ntags > 0 && i < put->item.ntags; i++)
+	{
+		PgCacheOp  *tag = pgcache_log_find_tag(put->item.deps[i], put->incarnation);
+
+		if (tag != NULL && tag->serial > put->serial)
+			return true;
+	}
+	return false;
+}
+
 /*
  * A put of an earlier statement may have become stale for this one, the snapshot
  * of which may see what has been changed since.
@@ -485,7 +504,7 @@ pgcache_txn_own(const PgCacheKey *key, const PgCacheItem **item)
 	if ((op->item.flags & PGCACHE_ENTRY_TTL) &&
 		op->item.expires <= pgcache_clock_now())
 		return PGCACHE_OWN_GONE;
-	if (tables_changed(op))
+	if (pgcache_put_is_untagged(op) || tables_changed(op))
 		return PGCACHE_OWN_GONE;
 	if (op->bound != pgcache_statement_bound() && pgcache_op_is_stale(op))
 		return PGCACHE_OWN_GONE;
@@ -505,7 +524,7 @@ pgcache_txn_own_puts(void (*visit) (void *arg, const PgCacheItem *item),
 	{
 		PgCacheOp  *op = pgcache_op_of_kind(iter.cur);
 
-		if (pgcache_op_is_last(op))
+		if (pgcache_op_is_last(op) && !pgcache_put_is_untagged(op))
 			visit(arg, &op->item);
 	}
 }

@@ -43,6 +43,7 @@ typedef struct PgCacheOp
 	PgCacheIncarnation incarnation;
 	PgCacheCounter cause;
 	Size		bytes;			/* that it is charged with */
+	uint64		serial;			/* in the order of the changes */
 	uint64		nputs;			/* puts before it */
 	bool		had_xid;		/* the transaction, when it was made */
 
@@ -84,6 +85,7 @@ typedef struct PgCacheLog
 	int			nkeys;			/* ops of keys */
 	int			ntags;			/* ops of tags */
 	uint64		nputs;			/* puts so far */
+	uint64		serial;			/* of the last change */
 	Size		bytes;
 } PgCacheLog;
 
@@ -162,6 +164,9 @@ extern void pgcache_log_reset(void);
 extern bool pgcache_log_closed;
 
 /* ---- pending.c ------------------------------------------------------------- */
+
+/* Whether tags of an own put were invalidated after it. */
+extern bool pgcache_put_is_untagged(const PgCacheOp *put);
 
 /* Whether an own change of many keys hits an entry of the store. */
 extern bool pgcache_log_hits(const PgCacheKey *key, PgCacheRef *ref);

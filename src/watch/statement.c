@@ -160,10 +160,7 @@ is_noted(void)
 static inline When
 when_taken(Snapshot snapshot)
 {
-	When		when = {
-		snapshot->xmax,
-		snapshot->takenDuringRecovery ? snapshot->subxcnt : snapshot->xcnt
-	};
+	When		when = {snapshot->xmax, pgcache_snap_running(snapshot)};
 
 	return when;
 }
