@@ -9,6 +9,9 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
 #include "base/clock.h"
 #include "shmem/shmem.h"
 #include "space/store_part.h"
@@ -90,4 +93,26 @@ pgcache_store_part_count(void)
 	PgCacheStoreConfig config = configuration();
 
 	return pgcache_store_partitions(&config);
+}
+
+/*
+ * The memory grows until the entries fit: nothing can be allocated while the
+ * partition stands still.
+ */
+char *
+pgcache_store_scan_partition(int partition, Size *used)
+{
+	Size		size = 64 * 1024;
+
+	for (;;)
+	{
+		char	   *buf = MemoryContextAllocHuge(CurrentMemoryContext, size);
+
+		*used = pgcache_store_scan(pgcache_store, partition, buf, size);
+		if (*used <= size)
+			return buf;
+		size = *used + *used / 8;
+		pfree(buf);
+		CHECK_FOR_INTERRUPTS();
+	}
 }

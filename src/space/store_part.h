@@ -28,6 +28,12 @@ extern void pgcache_store_part_register(void);
 /* Number of the store's partitions. */
 extern int	pgcache_store_part_count(void);
 
+/*
+ * The live entries of a partition at one moment, as pgcache_store_scan gives
+ * them, in palloc'd memory of which *used bytes are used.
+ */
+extern char *pgcache_store_scan_partition(int partition, Size *used);
+
 /* Hands the settings of this session to the store; call before a write. */
 static inline void
 pgcache_store_tune(void)

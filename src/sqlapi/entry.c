@@ -26,7 +26,6 @@
 #include "base/compat.h"
 #include "shmem/shmem.h"
 #include "sqlapi/lookup.h"
-#include "sqlapi/scan.h"
 
 PG_FUNCTION_INFO_V1(pgcache_sql_entry);
 PG_FUNCTION_INFO_V1(pgcache_sql_entries);
@@ -124,7 +123,7 @@ static void
 add_partition(ReturnSetInfo *rsinfo, const Datum *names, int partition)
 {
 	Size		used;
-	char	   *buf = pgcache_scan_partition(partition, &used);
+	char	   *buf = pgcache_store_scan_partition(partition, &used);
 	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext,
 											  "cache_entries",
 											  ALLOCSET_DEFAULT_SIZES);

@@ -13,7 +13,6 @@
 
 #include "shmem/shmem.h"
 #include "sqlapi/lookup.h"
-#include "sqlapi/scan.h"
 
 PG_FUNCTION_INFO_V1(pgcache_sql_lease);
 PG_FUNCTION_INFO_V1(pgcache_sql_invalidate_tags);
@@ -174,7 +173,7 @@ static void
 count_partition(PatternCount *count, int partition)
 {
 	Size		used;
-	char	   *buf = pgcache_scan_partition(partition, &used);
+	char	   *buf = pgcache_store_scan_partition(partition, &used);
 
 	for (char *p = buf; p < buf + used; p += ((PgCacheScanned *) p)->size)
 	{

@@ -129,19 +129,43 @@ publish_ops(int kind)
 	PGCACHE_DEBUG_POINT("txn-after-publish");
 }
 
+/* Deletes from the store what patterns and the like match. */
+static void
+delete_matching(void)
+{
+	PgCacheOp **ops;
+	dlist_iter	iter;
+	int			n = 0;
+
+	if (dlist_is_empty(&pgcache_log.wide))
+		return;
+	dlist_foreach(iter, &pgcache_log.wide)
+		n++;
+	ops = palloc(n * sizeof(PgCacheOp *));
+	n = 0;
+	dlist_foreach(iter, &pgcache_log.wide)
+	{
+		PgCacheOp  *op = pgcache_op_of_kind(iter.cur);
+
+		if (op->kind == OP_MATCH && !op->is_gone)
+			ops[n++] = op;
+	}
+	pgcache_ops_delete_matching(ops, n);
+	pfree(ops);
+}
+
 /* Steps 3 and 4. */
 static void
 install_ops(uint64 seq)
 {
 	PgCacheOp  *op;
 
+	delete_matching();
 	foreach_op(op)
 	{
 		if (op->is_gone || !counts(op))
 			continue;
-		if (op->kind == OP_MATCH)
-			pgcache_op_delete_matching(op);
-		else if (op->kind == OP_PUT || op->kind == OP_DELETE)
+		if (op->kind == OP_PUT || op->kind == OP_DELETE)
 			pgcache_op_install(op, &actor, seq);
 	}
 	installed = true;

@@ -21,6 +21,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "shmem/debug_point.h"
@@ -358,51 +359,58 @@ pgcache_op_install(PgCacheOp *op, const PgCacheActor *actor, uint64 seq)
 
 /* ---- what matches ----------------------------------------------------------------- */
 
-/* A partition's entries in memory that grows until they fit. */
-static char *
-scan_partition(int partition, Size *used)
+/* The first of several changes that matches an entry, or NULL. */
+static PgCacheOp *
+find_match(PgCacheOp **ops, int n, const PgCacheMeta *meta, const char *data)
 {
-	Size		size = 64 * 1024;
-
-	for (;;)
+	for (int i = 0; i < n; i++)
 	{
-		char	   *buf = MemoryContextAllocHuge(CurrentMemoryContext, size);
+		PgCacheOp  *op = ops[i];
 
-		*used = pgcache_store_scan(pgcache_store, partition, buf, size);
-		if (*used <= size)
-			return buf;
-		size = *used + *used / 8;
-		pfree(buf);
+		if (meta->space == op->slot &&
+			pgcache_predicate_matches(op->match, op->text, op->len,
+									  data, meta->key_len,
+									  data + meta->key_len, meta->ntags))
+			return op;
 	}
+	return NULL;
 }
 
+/* All are tested on the way, so that the store is copied once. */
 void
-pgcache_op_delete_matching(PgCacheOp *op)
+pgcache_ops_delete_matching(PgCacheOp **ops, int n)
 {
-	int			npartitions = pgcache_store_part_count();
+	int			npartitions = n > 0 ? pgcache_store_part_count() : 0;
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext,
+												  "pg_cache matches",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = CurrentMemoryContext;
 
 	for (int i = 0; i < npartitions; i++)
 	{
 		Size		used;
-		char	   *buf = scan_partition(i, &used);
+		char	   *buf = pgcache_store_scan_partition(i, &used);
 
+		MemoryContextSwitchTo(scratch);
 		for (char *p = buf; p < buf + used; p += ((PgCacheScanned *) p)->size)
 		{
 			const PgCacheMeta *meta = &((PgCacheScanned *) p)->meta;
 			const char *data = p + sizeof(PgCacheScanned);
+			PgCacheOp  *op = find_match(ops, n, meta, data);
 			PgCacheKey	key;
 
-			if (meta->space != op->slot ||
-				!pgcache_predicate_matches(op->match, op->text, op->len,
-										   data, meta->key_len,
-										   data + meta->key_len, meta->ntags))
+			CHECK_FOR_INTERRUPTS();
+			MemoryContextReset(scratch);
+			if (op == NULL)
 				continue;
 			pgcache_store_key(pgcache_store, &key, meta->space, data, meta->key_len);
 			if (pgcache_store_delete_version(pgcache_store, &key, meta->version))
 				op->count++;
 		}
+		MemoryContextSwitchTo(caller);
 		pfree(buf);
 	}
+	MemoryContextDelete(scratch);
 }
 
 void

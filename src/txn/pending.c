@@ -199,7 +199,7 @@ act_now(PgCacheOp *op)
 	pgcache_op_prepare(op);
 	pgcache_op_publish(op, &actor, PGCACHE_PUBLISH_IMMEDIATE);
 	if (op->kind == OP_MATCH)
-		pgcache_op_delete_matching(op);
+		pgcache_ops_delete_matching(&op, 1);
 	else
 		pgcache_op_install(op, &actor, pgcache_stamp_now());
 	pgcache_op_count(op);

@@ -204,8 +204,8 @@ extern void pgcache_op_publish(PgCacheOp *op, const PgCacheActor *actor, int kin
  */
 extern void pgcache_op_install(PgCacheOp *op, const PgCacheActor *actor, uint64 seq);
 
-/* Deletes what the store has that an OP_MATCH matches.  May raise errors. */
-extern void pgcache_op_delete_matching(PgCacheOp *op);
+/* Deletes what the store has that some OP_MATCH match.  May raise errors. */
+extern void pgcache_ops_delete_matching(PgCacheOp **ops, int n);
 
 /* Finds out what a put has to know before nothing may fail any more. */
 extern void pgcache_op_prepare(PgCacheOp *op);
