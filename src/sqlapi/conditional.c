@@ -141,6 +141,7 @@ store_fresh(PgCachePut *put, Look *look, PgCachePutMode mode, uint64 version)
 	const PgCacheBound *bound = pgcache_statement_bound();
 
 	if (!depend_on_tags(put) || bound == NULL ||
+		!pgcache_baseline_allows(&bound->snap) ||
 		pgcache_predicate_stale(item->key.space, item->key.data,
 								item->key.len, item->tags, item->ntags,
 								bound, &look->predicates))

@@ -138,6 +138,7 @@ typedef struct PgCacheBound
 	uint64		past[PGCACHE_PAST_XIDS];	/* likewise, its transactions
 											 * before this within one
 											 * statement; 0: none */
+	uint64		own_asof;		/* likewise, the highest asof of its puts */
 	bool		recovery;		/* read while the server was a standby, which
 								 * knows nothing of what is published */
 } PgCacheBound;
@@ -162,7 +163,8 @@ extern bool pgcache_rule_ddl(const PgCacheRing *ring, const PgCacheBound *bound)
 static inline bool
 pgcache_rule_older(const PgCacheRing *ring, const PgCacheBound *bound)
 {
-	return bound->snap.asof < ring->asof && !PGCACHE_BROKEN(noasof);
+	return bound->snap.asof < ring->asof && bound->own_asof < ring->asof &&
+		!PGCACHE_BROKEN(noasof);
 }
 
 /* ---- serving --------------------------------------------------------------- */

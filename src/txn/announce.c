@@ -115,7 +115,7 @@ is_told(const PgCacheOp *op)
 {
 	if (op->kind == OP_DELETE)
 		return op->cause == PGCACHE_DELETES || op->cause == PGCACHE_INVALIDATED_TABLE;
-	return !OP_IS_OF_KEY(op);
+	return !OP_IS_OF_KEY(op) && op->kind != OP_FORGOTTEN;
 }
 
 /* Appends a change; false if its namespace is not known here any more. */

@@ -92,7 +92,7 @@ only_puts(void)
 
 	foreach_op(op)
 	{
-		if (op->kind != OP_PUT && op->kind != OP_TOUCH)
+		if (op->kind != OP_PUT && op->kind != OP_TOUCH && op->kind != OP_FORGOTTEN)
 			return false;
 	}
 	return true;
@@ -196,11 +196,13 @@ finish_ops(void)
 		count_superseded(op);
 		if (!counts(op))
 			continue;
-		if (op->kind == OP_TOUCH || op->kind == OP_CLEAR || op->kind == OP_TAGS)
+		if (!OP_IS_OF_KEY(op) || op->kind == OP_TOUCH)
 			pgcache_op_install(op, &actor, 0);
 		else if (op->kind == OP_PUT && op->stored != 0 && actor.xid != 0)
 			pgcache_store_hint(pgcache_store, &op->item.key, op->stored,
 							   PGCACHE_ENTRY_COMMITTED, false);
+		else if (op->kind == OP_PUT && op->stored != 0)
+			pgcache_statement_note_asof(op->asof);
 		pgcache_op_count(op);
 	}
 }
@@ -229,7 +231,7 @@ pre_commit_on_standby(void)
 	{
 		if (op->is_gone || !counts(op))
 			continue;
-		if (op->kind == OP_TOUCH || op->kind == OP_CLEAR || op->kind == OP_TAGS)
+		if (!OP_IS_OF_KEY(op) || op->kind == OP_TOUCH)
 			pgcache_op_install(op, &actor, 0);
 		pgcache_op_count(op);
 	}
@@ -277,6 +279,22 @@ pre_prepare(void)
 	actor.xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	publish_ops(PGCACHE_PUBLISH_XID);
 	install_ops(pgcache_stamp_now());
+}
+
+/* What happens later is not told to anybody. */
+static void
+count_prepared(void)
+{
+	PgCacheOp  *op;
+
+	foreach_op(op)
+	{
+		if (op->is_gone)
+			continue;
+		count_superseded(op);
+		if (counts(op))
+			pgcache_op_count(op);
+	}
 }
 
 /* Must not fail. */
@@ -334,6 +352,8 @@ on_transaction_end(XactEvent event, void *arg)
 				rollback();
 			break;
 		case XACT_EVENT_PREPARE:
+			if (pgcache_txn_pending)
+				count_prepared();
 			break;
 		default:
 			return;

@@ -162,7 +162,8 @@ pgcache_txn_depend(const PgCacheKey *key, PgCacheIncarnation incarnation,
 			return false;
 		n = merge_tables(all, (const Oid *) (ref.deps + ref.meta.nstamps),
 						 ref.meta.ntables, tables, ntables);
-		if (may_have_changed(&ref.meta, tables, ntables))
+		if (!pgcache_baseline_allows(&pgcache_statement_bound()->snap) ||
+			may_have_changed(&ref.meta, tables, ntables))
 		{
 			pgcache_txn_delete(key, incarnation, PGCACHE_INVALIDATED_TABLE, false);
 			return false;

@@ -228,6 +228,10 @@ pgcache_op_publish(PgCacheOp *op, const PgCacheActor *actor, int kind)
 			break;
 		case OP_TOUCH:
 			break;
+		case OP_FORGOTTEN:
+			if (actor->xid == 0 && !actor->now)
+				break;
+			/* FALLTHROUGH */
 		case OP_CLEAR:
 			pgcache_store_usage(pgcache_store, op->slot, &usage);
 			op->count = usage.entries;
@@ -346,8 +350,10 @@ pgcache_op_install(PgCacheOp *op, const PgCacheActor *actor, uint64 seq)
 									   op->item.expires, op->item.slide,
 									   op->item.slide_cap);
 			break;
+		case OP_FORGOTTEN:
 		case OP_CLEAR:
-			pgcache_store_clear_to(pgcache_store, op->slot, op->number);
+			if (op->number != 0)
+				pgcache_store_clear_to(pgcache_store, op->slot, op->number);
 			break;
 		case OP_TAGS:
 			pgcache_store_note_dead(pgcache_store);

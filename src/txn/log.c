@@ -8,10 +8,11 @@
  * rolled back are the end of the log.
  *
  * The log is bounded: beyond a quarter of the cache's memory the oldest puts
- * become deletes.  Those that were made before the transaction had an xid only
- * fill, so what they would have replaced is deleted at once and they are
- * forgotten.  If that doesn't suffice, all of the log becomes a clear of the
- * namespaces concerned.  All that drops more than was asked for and never less.
+ * become deletes.  Those that were made while the transaction had no xid are
+ * forgotten: if it never gets one, they were fills, and what they would have
+ * replaced is deleted at once; if it does, their namespace is cleared.  If that
+ * doesn't suffice, all of the log becomes a clear of the namespaces concerned.  All
+ * that drops more than was asked for and never less.
  *
  * Locking: none, this is the backend's own.
  *
@@ -31,8 +32,8 @@
 #define LOG_SHARE		4
 #define LOG_MIN_BYTES	(64 * 1024)
 
-/* Keys above which they are found by a hash table. */
-#define FEW_KEYS		8
+/* Changes above which keys are found by a hash table. */
+#define FEW_CHANGES		8
 
 bool		pgcache_txn_pending = false;
 bool		pgcache_log_closed = false;
@@ -98,7 +99,7 @@ begin_map(void)
 {
 	dlist_iter	iter;
 
-	keymap = keymap_create(pgcache_log.context, 4 * FEW_KEYS, NULL);
+	keymap = keymap_create(pgcache_log.context, 4 * FEW_CHANGES, NULL);
 	dlist_foreach(iter, &pgcache_log.ops)
 	{
 		PgCacheOp  *op = pgcache_op_at(iter.cur);
@@ -241,21 +242,11 @@ append_key(PgCacheOp *op)
 	pgcache_log.nkeys++;
 	if (keymap != NULL)
 		map_key(op);
-	else if (pgcache_log.nkeys > FEW_KEYS)
-		begin_map();
 }
 
-void
-pgcache_log_append(PgCacheOp *op)
+static void
+append_wide(PgCacheOp *op)
 {
-	pgcache_log.bytes += op->bytes;
-	op->nputs = pgcache_log.nputs;
-	op->serial = ++pgcache_log.serial;
-	if (OP_IS_OF_KEY(op))
-	{
-		append_key(op);
-		return;
-	}
 	dlist_push_tail(&pgcache_log.ops, &op->node);
 	if (op->kind == OP_TAGS)
 	{
@@ -265,6 +256,20 @@ pgcache_log_append(PgCacheOp *op)
 	}
 	else
 		dlist_push_tail(&pgcache_log.wide, &op->kind_node);
+}
+
+void
+pgcache_log_append(PgCacheOp *op)
+{
+	pgcache_log.bytes += op->bytes;
+	op->nputs = pgcache_log.nputs;
+	op->serial = ++pgcache_log.serial;
+	if (OP_IS_OF_KEY(op))
+		append_key(op);
+	else
+		append_wide(op);
+	if (keymap == NULL && pgcache_log.nkeys > 0 && pgcache_log.serial > FEW_CHANGES)
+		begin_map();
 }
 
 static void
@@ -390,9 +395,30 @@ collapse(void)
 }
 
 /*
- * Drops a put; whether the change is gone altogether.  What a subtransaction may
- * bring to light again by its rollback is spoilt as well.
+ * Notes that puts of a namespace were forgotten.  It is of the lowest level, so it
+ * goes to the front.
  */
+static void
+note_forgotten(uint16 slot, PgCacheIncarnation incarnation)
+{
+	dlist_iter	iter;
+	PgCacheOp  *op;
+
+	dlist_foreach(iter, &pgcache_log.wide)
+	{
+		op = pgcache_op_of_kind(iter.cur);
+		if (op->kind == OP_FORGOTTEN && op->incarnation == incarnation)
+			return;
+	}
+	op = pgcache_log_new_op(OP_FORGOTTEN, slot, incarnation,
+							PGCACHE_INVALIDATED_ERROR, 0);
+	op->level = 1;
+	pgcache_log.bytes += op->bytes;
+	dlist_push_head(&pgcache_log.ops, &op->node);
+	dlist_push_head(&pgcache_log.wide, &op->kind_node);
+}
+
+/* Drops a put.  What a rollback may bring to light again is spoilt as well. */
 static void
 drop_put(PgCacheOp *op)
 {
@@ -402,6 +428,7 @@ drop_put(PgCacheOp *op)
 		(void) pgcache_store_delete(pgcache_store, &op->item.key);
 		if (keymap != NULL)
 			keymap_delete(keymap, &op->item.key);
+		note_forgotten(op->slot, op->incarnation);
 		pgcache_log_forget(op);
 		return;
 	}

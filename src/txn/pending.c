@@ -253,6 +253,15 @@ pgcache_log_depend(PgCacheOp *put, const Oid *tables, int ntables)
 	own = pgcache_txn_own(&put->item.key, &item);
 	if (own != PGCACHE_OWN_PUT)
 		return false;
+
+	/* We may have changed one after the data were read. */
+	if (pgcache_watch_wrote(tables + put->item.ntables,
+							ntables - put->item.ntables))
+	{
+		pgcache_txn_delete(&put->item.key, put->incarnation,
+						   PGCACHE_INVALIDATED_TABLE, false);
+		return false;
+	}
 	append_put(item, put->incarnation, put->bound, tables, ntables, put);
 	return true;
 }
@@ -576,7 +585,7 @@ pgcache_log_hits(const PgCacheKey *key, PgCacheRef *ref)
 		PgCacheOp  *wide = pgcache_op_of_kind(iter.cur);
 
 		if (wide->incarnation == key->incarnation &&
-			(wide->kind == OP_CLEAR || matches_ref(wide, ref)))
+			(wide->kind != OP_MATCH || matches_ref(wide, ref)))
 			return true;
 	}
 	return false;
@@ -593,7 +602,7 @@ pgcache_log_hits_key(const PgCacheKey *key)
 
 		if (wide->incarnation != key->incarnation)
 			continue;
-		if (wide->kind == OP_CLEAR || wide->match == PGCACHE_MATCH_SPACE ||
+		if (wide->kind != OP_MATCH || wide->match == PGCACHE_MATCH_SPACE ||
 			(wide->match == PGCACHE_MATCH_KEY &&
 			 pgcache_predicate_matches(wide->match, wide->text, wide->len,
 									   key->data, key->len, NULL, 0)))

@@ -24,7 +24,8 @@ typedef enum PgCacheOpKind
 	OP_CLEAR,					/* of a namespace */
 	OP_TAGS,					/* of the entries with one of them; in the log
 								 * one for each tag */
-	OP_MATCH					/* of the entries that match */
+	OP_MATCH,					/* of the entries that match */
+	OP_FORGOTTEN				/* a clear if the transaction gets an xid */
 } PgCacheOpKind;
 
 #define OP_IS_OF_KEY(op)	((op)->kind <= OP_TOUCH)
@@ -36,7 +37,8 @@ typedef enum PgCacheOpKind
 typedef struct PgCacheOp
 {
 	dlist_node	node;			/* in the log */
-	dlist_node	kind_node;		/* PUT: in puts; CLEAR, MATCH: in wide */
+	dlist_node	kind_node;		/* PUT: in puts; CLEAR, MATCH, FORGOTTEN: in
+								 * wide */
 	PgCacheOpKind kind;
 	int			level;			/* of the subtransaction */
 	uint16		slot;

@@ -152,8 +152,22 @@ reclaim_space(const PgCacheMeta *meta)
 }
 
 static bool
-deps_serve(const PgCacheMeta *meta, const uint32 *deps, const PgCacheSnap *snap)
+stamp_is_dead(PgCacheStamp stamp, uint64 seq, uint64 finished)
 {
+	PgCacheRing ring;
+
+	if (likely(pgcache_stamp_unchanged(stamp, seq)))
+		return false;
+	pgcache_stamp_read(stamp, &ring);
+	return pgcache_rule_dead(&ring, seq, finished);
+}
+
+/* *failed is the number of the stamp that speaks against it, or -1. */
+static bool
+deps_serve(const PgCacheMeta *meta, const uint32 *deps, const PgCacheSnap *snap,
+		   int *failed)
+{
+	*failed = -1;
 	if (!stamp_serves(pgcache_stamp_of_space(meta->space), snap, meta->seq))
 	{
 		reclaim_space(meta);
@@ -164,10 +178,30 @@ deps_serve(const PgCacheMeta *meta, const uint32 *deps, const PgCacheSnap *snap)
 	for (int i = 0; i < meta->nstamps; i++)
 	{
 		if (!stamp_serves(deps[i], snap, meta->seq))
+		{
+			*failed = i;
 			return false;
+		}
 	}
 	/* A hit would take no predicate locks. */
 	return meta->ntables == 0 || !IsolationIsSerializable();
+}
+
+/*
+ * Removes an entry that a tag's or table's change has ended for everybody.  Of a
+ * table only now it is known that there was one, so it is counted.
+ */
+static void
+remove_dead(const PgCacheRef *ref, int failed)
+{
+	const PgCacheMeta *meta = &ref->meta;
+
+	if (failed >= 0 &&
+		stamp_is_dead(ref->deps[failed], meta->seq, pgcache_finished_below()) &&
+		pgcache_store_delete_version(pgcache_store, ref->key, meta->version) &&
+		failed >= meta->nstamps - meta->ntables)
+		pgcache_count(ref->key->space, ref->key->incarnation,
+					  PGCACHE_INVALIDATED_TABLE, 1);
 }
 
 /* ---- all together ------------------------------------------------------------------ */
@@ -189,7 +223,11 @@ apply_own_touch(PgCacheRef *ref)
 
 	if (op == NULL || op->kind != OP_TOUCH || op->version != ref->meta.version)
 		return true;
+	ref->meta.flags &= ~(PGCACHE_ENTRY_TTL | PGCACHE_ENTRY_SLIDING);
+	ref->meta.flags |= op->item.flags & (PGCACHE_ENTRY_TTL | PGCACHE_ENTRY_SLIDING);
 	ref->meta.expires = op->item.expires;
+	ref->meta.slide = op->item.slide;
+	ref->meta.slide_cap = op->item.slide_cap;
 	return ref->meta.expires == DT_NOEND ||
 		ref->meta.expires > pgcache_clock_now();
 }
@@ -228,6 +266,7 @@ pgcache_txn_sees_slowly(PgCacheRef *ref)
 {
 	PgCacheSnap snap;
 	bool		aborted;
+	int			failed;
 
 	if (likely(!pgcache_txn_pending) && is_surely_seen(ref))
 		return true;
@@ -244,8 +283,11 @@ pgcache_txn_sees_slowly(PgCacheRef *ref)
 												ref->meta.version);
 		return false;
 	}
-	if (!deps_serve(&ref->meta, ref->deps, &snap))
+	if (!deps_serve(&ref->meta, ref->deps, &snap, &failed))
+	{
+		remove_dead(ref, failed);
 		return false;
+	}
 	if (ref->meta.ntables > 0 && !PGCACHE_BROKEN(noown) &&
 		TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
 		pgcache_watch_wrote((const Oid *) (ref->deps + ref->meta.nstamps),
@@ -260,24 +302,14 @@ pgcache_txn_sees_scanned(const PgCacheMeta *meta, const uint32 *deps)
 {
 	PgCacheSnap snap;
 	bool		aborted;
+	int			failed;
 
 	return take_snapshot(&snap) &&
 		sees_writer(meta, &snap, &aborted) &&
-		deps_serve(meta, deps, &snap);
+		deps_serve(meta, deps, &snap, &failed);
 }
 
 /* ---- the latest state ----------------------------------------------------------------- */
-
-static bool
-stamp_is_dead(PgCacheStamp stamp, uint64 seq, uint64 finished)
-{
-	PgCacheRing ring;
-
-	if (likely(pgcache_stamp_unchanged(stamp, seq)))
-		return false;
-	pgcache_stamp_read(stamp, &ring);
-	return pgcache_rule_dead(&ring, seq, finished);
-}
 
 /* For the store: whether nobody will be served an entry any more. */
 static bool
@@ -303,12 +335,11 @@ pgcache_visible_init(void)
 static bool
 is_good_now(const PgCacheRef *ref)
 {
-	const PgCacheMeta *meta = &ref->meta;
 	PgCacheSnap snap;
+	int			failed;
 
-	if (!pgcache_snap_from(GetLatestSnapshot(), &snap))
-		return false;
-	return deps_serve(meta, ref->deps, &snap);
+	return pgcache_snap_from(GetLatestSnapshot(), &snap) &&
+		deps_serve(&ref->meta, ref->deps, &snap, &failed);
 }
 
 /* A transaction in the ring that is still running, or prepared; or invalid. */

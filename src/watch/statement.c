@@ -338,6 +338,13 @@ pgcache_statement_bound(void)
 	return noted.bound != NULL ? noted.bound : copy_noted();
 }
 
+void
+pgcache_statement_note_asof(uint64 asof)
+{
+	if (carried.valid)
+		carried.bound.own_asof = Max(carried.bound.own_asof, asof);
+}
+
 /* ---- the outermost statement begins and ends -------------------------------- */
 
 static inline void

@@ -27,6 +27,18 @@
  */
 extern const PgCacheBound *pgcache_statement_bound(void);
 
+/*
+ * Whether the active snapshot sees all that the own transaction has changed; not
+ * in a statement that itself changes something.
+ */
+extern bool pgcache_statement_sees_own_changes(void);
+
+/*
+ * To be called when a transaction without xid has put something as of that: what
+ * the same CALL or DO puts later is not older.  Never fails.
+ */
+extern void pgcache_statement_note_asof(uint64 asof);
+
 /* ---- changes.c ------------------------------------------------------------- */
 
 /*

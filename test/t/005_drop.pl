@@ -120,6 +120,57 @@ $node->safe_psql('one', "BEGIN; SELECT cache_drop_namespace('ns'); PREPARE TRANS
 $node->safe_psql('one', "ROLLBACK PREPARED 'p'");
 is($node->safe_psql('one', $fill . $look), "1000|1000\n1000|1000", 'or not');
 
+# ---- the same with puts that the transaction has pending
+
+my $few = q{
+	SELECT count(cache_put('few' || i, 'new')), count(cache_put('few' || i, 'new', namespace => 'ns'))
+	FROM generate_series(1, 10) i;
+};
+my $look_few = q{
+	SELECT string_agg(DISTINCT coalesce(cache_get('few' || i), '-'), ','),
+	       string_agg(DISTINCT coalesce(cache_get('few' || i, 'ns'), '-'), ',') FROM generate_series(1, 10) i;
+};
+sub few
+{
+	my ($sql) = @_;
+	return $node->safe_psql('one', "SET pg_cache.transactional = on; $sql");
+}
+
+is(few("BEGIN; $few $remove; COMMIT; $create $look_few"), "10|10\n\n-|-", 'the extension goes with what was put');
+# At commit all entries of the database go with the old one.
+is(few("SELECT cache_put('few1', 'old'); BEGIN; $remove; $create $few $look_few COMMIT; $look_few"),
+	"\n\n10|10\nnew|new\n-|-", 'put into the new one');
+is(few("$few $look_few"), "10|10\nnew|new", 'which works');
+is($session->query_safe($look_few), 'new|new', 'for all');
+is(few("BEGIN; SELECT cache_put('few1', 'newer'); $remove; $create $look_few ROLLBACK; $look_few"),
+	"\n\n-|-\nnew|new", 'rolled back');
+is(few("BEGIN; SELECT cache_put('few' || i, 'newer') FROM generate_series(1, 10) i; SAVEPOINT s; $remove; ROLLBACK TO s; COMMIT; $look_few"),
+	"\n" x 10 . 'newer|new', 'rolled back to a savepoint');
+is(few(qq{BEGIN; SAVEPOINT s; SELECT cache_create_namespace('sub'), cache_put('k', 'v', namespace => 'sub'); ROLLBACK TO s;
+	SELECT cache_create_namespace('sub'), cache_get('k', 'sub'); COMMIT; SELECT cache_get('k', 'sub') IS NULL;
+	SELECT cache_drop_namespace('sub')}), "|\n|\nt\n", 'a namespace of a savepoint');
+is(few(qq{BEGIN; $few SELECT cache_drop_namespace('ns'); SELECT cache_create_namespace('ns'); $look_few COMMIT; $look_few}),
+	"10|10\n\n\nnew|-\nnew|-", 'a namespace goes with what was put');
+is(few(qq{$few BEGIN; SELECT cache_delete('few' || i), cache_put('few' || i, 'gone', namespace => 'ns') FROM generate_series(1, 10) i;
+	SELECT cache_drop_namespace('ns'); PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p';
+	SELECT cache_create_namespace('ns'); $look_few}), "10|10\n" . "t|\n" x 10 . "\n\n-|-", 'or is prepared');
+
+# Dropped by others before the commit.
+few($few);
+$session->query_safe(q{SET pg_cache.transactional = on; BEGIN;
+	SELECT cache_put('few' || i, 'late', namespace => 'ns'), cache_put('few' || i, 'late') FROM generate_series(1, 10) i});
+few(q{SELECT cache_drop_namespace('ns'); SELECT cache_create_namespace('ns')});
+$session->query_safe('COMMIT');
+is($session->query_safe($look_few), 'late|-', 'a namespace is replaced before the commit');
+$session->query_safe(q{BEGIN; SELECT cache_put('few' || i, 'later'), cache_put('few' || i, 'later', namespace => 'ns')
+	FROM generate_series(1, 10) i});
+few("$remove; $create");
+$session->query_safe('COMMIT');
+is($session->query_safe($look_few), '-|-', 'the extension is');
+is_sound($node, 'pending puts', 'one');
+$session->query_safe('RESET pg_cache.transactional');
+$node->safe_psql('one', 'SELECT cache_clear();' . $fill);
+
 # ---- namespaces
 
 $node->safe_psql('one', q{SELECT cache_drop_namespace('ns')});
