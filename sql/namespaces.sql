@@ -273,7 +273,7 @@ BEGIN
         IF cache_get('k', 'turn') IS NOT NULL THEN
             RAISE WARNING 'a new namespace has an entry';
         END IF;
-        PERFORM cache_put('k', i::text, namespace => 'turn');
+        PERFORM cache_add('k', i::text, namespace => 'turn');
         COMMIT;
         IF cache_get('k', 'turn') IS DISTINCT FROM i::text THEN
             RAISE WARNING 'entry % is missing', i;
@@ -332,7 +332,7 @@ BEGIN
     FOR i IN 1 .. current_setting('pg_cache.max_namespaces')::int LOOP
         PERFORM cache_create_namespace('many' || i);
         COMMIT;
-        PERFORM cache_put('k', 'of many' || i, namespace => 'many' || i);
+        PERFORM cache_add('k', 'of many' || i, namespace => 'many' || i);
         INSERT INTO in_use VALUES ('many' || i);
         COMMIT;
     END LOOP;

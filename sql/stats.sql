@@ -100,7 +100,7 @@ DO $$
 BEGIN
     FOR i IN 1 .. current_setting('pg_cache.max_namespaces')::int LOOP
         PERFORM cache_create_namespace('stats3');
-        PERFORM cache_put('k', 'v', namespace => 'stats3');
+        PERFORM cache_add('k', 'v', namespace => 'stats3');
         COMMIT;
         PERFORM cache_drop_namespace('stats3');
         COMMIT;

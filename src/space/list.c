@@ -136,33 +136,6 @@ pgcache_space_list(int *n)
 	return walk.result;
 }
 
-PgCacheSpaceUse *
-pgcache_space_list_slotted(int *n, bool writable_only)
-{
-	int			nall;
-	PgCacheSpaceUse *list = pgcache_space_list(&nall);
-
-	*n = 0;
-	for (int i = 0; i < nall; i++)
-	{
-		PgCacheSpaceUse *use = &list[i];
-
-		if (writable_only && !use->writable)
-			continue;
-		if (use->incarnation == 0)
-		{
-			PgCacheSpace *space = pgcache_space_find(use->name, strlen(use->name));
-
-			if (space == NULL)
-				continue;
-			use->slot = space->slot;
-			use->incarnation = space->incarnation;
-		}
-		list[(*n)++] = *use;
-	}
-	return list;
-}
-
 /*
  * Of the own database's slots, those are superfluous that have no row: dropped
  * by a prepared transaction or directly from the table, looked up while the

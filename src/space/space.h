@@ -131,13 +131,6 @@ typedef struct PgCacheSpaceUse
  */
 extern PgCacheSpaceUse *pgcache_space_list(int *n);
 
-/*
- * The same for those who change all of them: each has a slot, given to it if it
- * had none, so that what is published for it reaches puts that are under way.
- * 53400 when there is no free slot.
- */
-extern PgCacheSpaceUse *pgcache_space_list_slotted(int *n, bool writable_only);
-
 /* What was counted for all namespaces of a database, also those dropped since. */
 typedef struct PgCacheTally
 {

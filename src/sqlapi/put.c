@@ -217,10 +217,16 @@ pgcache_sql_clear(PG_FUNCTION_ARGS)
 		int			n;
 
 		pgcache_space_require_owner("cache_clear");
-		spaces = pgcache_space_list_slotted(&n, false);
+		spaces = pgcache_space_list(&n);
 		for (int i = 0; i < n; i++)
-			pgcache_txn_clear(spaces[i].slot, spaces[i].incarnation,
-							  pgcache_args_now(spaces[i].transactional));
+		{
+			bool		now = pgcache_args_now(spaces[i].transactional);
+
+			if (spaces[i].incarnation != 0)
+				pgcache_txn_clear(spaces[i].slot, spaces[i].incarnation, now);
+			else
+				pgcache_txn_invalidate_unslotted(now);
+		}
 		pfree(spaces);
 	}
 	else

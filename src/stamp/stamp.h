@@ -56,13 +56,20 @@ extern PgCacheSharedStamp *pgcache_stamp_table;
 static inline PgCacheStamp
 pgcache_stamp_of_space(uint16 slot)
 {
-	return PGCACHE_DATABASE_STAMPS + slot;
+	return 2 * PGCACHE_DATABASE_STAMPS + slot;
 }
 
 static inline PgCacheStamp
 pgcache_stamp_of_database(Oid database)
 {
 	return (uint32) (database * 0x9e3779b1U) >> (32 - PGCACHE_DATABASE_STAMP_BITS);
+}
+
+/* Of a database's namespaces that have no slot; for what goes to all of them. */
+static inline PgCacheStamp
+pgcache_stamp_of_unslotted(Oid database)
+{
+	return PGCACHE_DATABASE_STAMPS + pgcache_stamp_of_database(database);
 }
 
 /* By the store's hash of the key. */

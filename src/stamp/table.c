@@ -5,8 +5,8 @@
  *
  *	   databases   namespaces        keys, tags, relations
  *	  +-----------+-----------------+------------------------------------+
- *	  | 64, by    | max_namespaces, | stamps, rounded up to a power of   |
- *	  | their OID | by their slot   | two, by a hash                     |
+ *	  | 2 x 64,   | max_namespaces, | stamps, rounded up to a power of   |
+ *	  | by OID    | by their slot   | two, by a hash                     |
  *	  +-----------+-----------------+------------------------------------+
  *
  * Locking: who changes a stamp makes its version odd by compare-and-swap, waits
@@ -310,7 +310,7 @@ number_of_hashed(void)
 static uint32
 number_of_stamps(void)
 {
-	return PGCACHE_DATABASE_STAMPS + pgcache_max_namespaces + number_of_hashed();
+	return 2 * PGCACHE_DATABASE_STAMPS + pgcache_max_namespaces + number_of_hashed();
 }
 
 static Size
@@ -342,7 +342,7 @@ stamps_attach(void *memory, LWLockPadded *locks)
 {
 	shared = memory;
 	pgcache_stamp_table = shared->table;
-	hashed_first = PGCACHE_DATABASE_STAMPS + pgcache_max_namespaces;
+	hashed_first = 2 * PGCACHE_DATABASE_STAMPS + pgcache_max_namespaces;
 	hashed_mask = number_of_hashed() - 1;
 #ifdef PGCACHE_TEST
 	pgcache_broken = &shared->broken;

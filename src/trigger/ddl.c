@@ -125,7 +125,7 @@ invalidate(const PgCacheWatch *watch)
 	pgcache_watch_note(watch->relation);
 	pgcache_txn_announce_table(pgcache_watch_root(watch));
 	if ((watch->key != NULL || watch->ntags > 0) &&
-		pgcache_watch_target(watch, owner, &target) == PGCACHE_TARGET_FOUND)
+		pgcache_watch_target(watch, owner, &target) != PGCACHE_TARGET_MISSING)
 		pgcache_watch_invalidate_all(watch, &target);
 }
 
@@ -211,6 +211,8 @@ on_ancestors(Oid relation)
 static void
 check_creator(const PgCacheWatch *watch)
 {
+	PgCacheTarget target;
+
 	if (!OidIsValid(watch->parent) &&
 		!PGCACHE_RELATION_OWNERCHECK(watch->relation, GetUserId()))
 		ereport(ERROR,
@@ -218,6 +220,13 @@ check_creator(const PgCacheWatch *watch)
 				 errmsg("must be owner of table %s",
 						get_rel_name(watch->relation)),
 				 errdetail("Only a table's owner may have its changes invalidate cached values.")));
+	if (!OidIsValid(watch->parent) &&
+		pgcache_watch_target(watch, pgcache_watch_owner(watch->relation),
+							 &target) == PGCACHE_TARGET_DENIED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for namespace \"%s\"", watch->space),
+				 errdetail("The table's owner may not write to it.")));
 }
 
 static void

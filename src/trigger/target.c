@@ -3,9 +3,9 @@
  * target.c
  *	  What a watch may invalidate, and all that it can produce.
  *
- * A watch acts with the rights of its table's owner: whoever may create triggers
- * gives them the arguments he likes, and whoever changes the table need have no
- * rights on the cache.
+ * Whoever changes the table need have no rights on the cache.  To make a watch the
+ * table's owner needs the privilege to write; if he loses it, changes count all the
+ * same, with a warning: dropping too much does less harm than serving what is stale.
  *
  * Locking: see space.c; the slot found is held until the transaction ends.
  *
@@ -26,11 +26,10 @@ pgcache_watch_target(const PgCacheWatch *watch, Oid owner, PgCacheTarget *target
 
 	if (space == NULL)
 		return PGCACHE_TARGET_MISSING;
-	if ((pgcache_space_privileges_of(space, owner) & PGCACHE_WRITE) == 0)
-		return PGCACHE_TARGET_DENIED;
 	target->slot = space->slot;
 	target->incarnation = space->incarnation;
-	return PGCACHE_TARGET_FOUND;
+	return (pgcache_space_privileges_of(space, owner) & PGCACHE_WRITE) != 0 ?
+		PGCACHE_TARGET_FOUND : PGCACHE_TARGET_DENIED;
 }
 
 static void

@@ -431,7 +431,7 @@ warn_denied(const Relation table, const PgCacheWatch *watch)
 {
 	ereport(WARNING,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("a cache watch on table \"%s\" has no effect",
+			 errmsg("changes of table \"%s\" are no longer meant to invalidate cached values",
 					RelationGetRelationName(table)),
 			 errdetail("The table's owner \"%s\" may not write to namespace \"%s\".",
 					   GetUserNameFromId(RelationGetForm(table)->relowner, true),
@@ -456,7 +456,7 @@ find_target(Prepared *prepared, const TriggerData *event, PgCacheTarget *target)
 			if (!prepared->warned)
 				warn_denied(table, watch);
 			prepared->warned = true;
-			return false;
+			break;
 		case PGCACHE_TARGET_FOUND:
 			break;
 	}

@@ -63,13 +63,11 @@ typedef enum PgCacheTargetResult
 {
 	PGCACHE_TARGET_FOUND,
 	PGCACHE_TARGET_MISSING,		/* there is no such namespace */
-	PGCACHE_TARGET_DENIED		/* the table's owner may not write to it */
+	PGCACHE_TARGET_DENIED		/* found, but the table's owner may not write to
+								 * it any more */
 } PgCacheTargetResult;
 
-/*
- * Finds it.  What counts are the privileges of the table's owner, who made the
- * watch, and not of those who change the table.
- */
+/* Finds it, and looks at the privileges of the table's owner. */
 extern PgCacheTargetResult pgcache_watch_target(const PgCacheWatch *watch,
 												Oid owner, PgCacheTarget *target);
 

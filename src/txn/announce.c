@@ -48,6 +48,7 @@ typedef struct Note
 } Note;
 
 static List *notes = NIL;		/* in TopTransactionContext */
+static Size notes_len = 0;		/* of their JSON, about */
 
 /* ---- what is told of a change ------------------------------------------------- */
 
@@ -152,6 +153,13 @@ append_table(StringInfo s, Oid table)
 
 /* ---- collecting ---------------------------------------------------------------- */
 
+/* Whether the message is too long already: what is further noted adds nothing. */
+static bool
+is_full(void)
+{
+	return notes_len > 2 * MAX_MESSAGE;
+}
+
 static void
 add_note(char *json, Oid table)
 {
@@ -162,6 +170,7 @@ add_note(char *json, Oid table)
 	note->table = table;
 	note->level = GetCurrentTransactionNestLevel();
 	notes = lappend(notes, note);
+	notes_len += json != NULL ? Max(strlen(json), 1) : NAMEDATALEN;
 	MemoryContextSwitchTo(old);
 }
 
@@ -170,7 +179,7 @@ pgcache_announce_now(const PgCacheOp *op)
 {
 	StringInfoData s;
 
-	if (!pgcache_notify || !is_told(op) || RecoveryInProgress())
+	if (!pgcache_notify || !is_told(op) || is_full() || RecoveryInProgress())
 		return;
 	initStringInfo(&s);
 	if (!append_change(&s, op) || s.len > MAX_MESSAGE)
@@ -184,7 +193,7 @@ pgcache_txn_announce_table(Oid relation)
 {
 	ListCell   *lc;
 
-	if (!pgcache_notify || RecoveryInProgress())
+	if (!pgcache_notify || is_full() || RecoveryInProgress())
 		return;
 	foreach(lc, notes)
 	{
@@ -292,4 +301,5 @@ void
 pgcache_announce_reset(void)
 {
 	notes = NIL;
+	notes_len = 0;
 }

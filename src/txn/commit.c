@@ -90,6 +90,8 @@ only_puts(void)
 {
 	PgCacheOp  *op;
 
+	if (pgcache_log.unslotted != 0)
+		return false;
 	foreach_op(op)
 	{
 		if (op->kind != OP_PUT && op->kind != OP_TOUCH && op->kind != OP_FORGOTTEN)
@@ -121,6 +123,9 @@ publish_ops(int kind)
 	PgCacheOp  *op;
 
 	PGCACHE_DEBUG_POINT("txn-before-publish");
+	if (pgcache_log.unslotted != 0)
+		pgcache_stamp_publish(pgcache_stamp_of_unslotted(MyDatabaseId),
+							  actor.xid, kind);
 	foreach_op(op)
 	{
 		if (counts(op) && !op->is_gone)

@@ -48,12 +48,14 @@ static bool
 may_have_changed(const PgCacheMeta *meta, const Oid *tables, int ntables)
 {
 	PgCacheBound bound;
+	PgCacheRing ring;
 
 	known_bound(meta, &bound);
+	pgcache_stamp_read(pgcache_stamp_of_database(MyDatabaseId), &ring);
+	if (pgcache_rule_stale(&ring, &bound) || pgcache_rule_ddl(&ring, &bound))
+		return true;
 	for (int i = 0; i < ntables; i++)
 	{
-		PgCacheRing ring;
-
 		pgcache_stamp_read(pgcache_stamp_of_relation(MyDatabaseId, tables[i]), &ring);
 		if (pgcache_rule_stale(&ring, &bound) || pgcache_rule_ddl(&ring, &bound))
 			return true;

@@ -44,13 +44,15 @@ typedef struct Admission
 
 /* ---- testing ------------------------------------------------------------------ */
 
+/* is_table: or of all tables. */
 static bool
-stamp_is_stale(PgCacheStamp stamp, const PgCacheBound *bound)
+stamp_is_stale(PgCacheStamp stamp, const PgCacheBound *bound, bool is_table)
 {
 	PgCacheRing ring;
 
 	pgcache_stamp_read(stamp, &ring);
-	return pgcache_rule_stale(&ring, bound);
+	return pgcache_rule_stale(&ring, bound) ||
+		(is_table && pgcache_rule_ddl(&ring, bound));
 }
 
 /* Whether the key was changed since the data were read. */
@@ -86,17 +88,15 @@ deps_are_stale(const Admission *a)
 {
 	const PgCacheItem *item = &a->op->item;
 
-	if (stamp_is_stale(pgcache_stamp_of_space(item->key.space), &a->bound) ||
-		stamp_is_stale(pgcache_stamp_of_database(MyDatabaseId), &a->bound))
+	if (stamp_is_stale(pgcache_stamp_of_space(item->key.space), &a->bound, false) ||
+		stamp_is_stale(pgcache_stamp_of_unslotted(MyDatabaseId), &a->bound, false) ||
+		stamp_is_stale(pgcache_stamp_of_database(MyDatabaseId), &a->bound,
+					   item->ntables > 0))
 		return true;
 	for (int i = 0; i < item->nstamps; i++)
 	{
-		PgCacheRing ring;
-
-		pgcache_stamp_read(item->deps[i], &ring);
-		if (pgcache_rule_stale(&ring, &a->bound) ||
-			(i >= item->nstamps - item->ntables &&
-			 pgcache_rule_ddl(&ring, &a->bound)))
+		if (stamp_is_stale(item->deps[i], &a->bound,
+						   i >= item->nstamps - item->ntables))
 			return true;
 	}
 	return false;
@@ -195,6 +195,8 @@ pgcache_op_prepare(PgCacheOp *op)
 	}
 	for (int i = 0; i < op->item.ntables; i++)
 		pgcache_ddl_resolve(op->item.deps[op->item.ntags + i]);
+	if (op->item.ntables > 0)
+		pgcache_ddl_resolve(pgcache_stamp_of_database(MyDatabaseId));
 	if (op->item.ntables > 0 &&
 		(!pgcache_watch_own_changes(pgcache_item_tables(&op->item),
 									op->item.ntables, &number) ||

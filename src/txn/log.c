@@ -7,7 +7,7 @@
  * Each knows the nesting level of its subtransaction, so those of one that is
  * rolled back are the end of the log.
  *
- * The log is bounded: beyond a quarter of the cache's memory the oldest puts
+ * The log is bounded: beyond half of the cache's memory the oldest puts
  * become deletes.  Those that were made while the transaction had no xid are
  * forgotten: if it never gets one, they were fills, and what they would have
  * replaced is deleted at once; if it does, their namespace is cleared.  If that
@@ -28,9 +28,15 @@
 
 #include "txn/txn_internal.h"
 
-/* The log's share of the cache's memory. */
-#define LOG_SHARE		4
-#define LOG_MIN_BYTES	(64 * 1024)
+/*
+ * What is pending may take that share of the cache's memory when it is stored, and
+ * the log itself may take as much as all of it.
+ */
+#define PENDING_SHARE	2
+#define MIN_BYTES		(64 * 1024)
+
+/* What an entry takes beside its key and value, about. */
+#define ENTRY_BYTES		72
 
 /* Changes above which keys are found by a hash table. */
 #define FEW_CHANGES		8
@@ -162,8 +168,8 @@ map_tag(PgCacheOp *op)
 
 /* ---- the log ---------------------------------------------------------------- */
 
-static void
-begin_log(void)
+void
+pgcache_log_begin(void)
 {
 	if (pgcache_log_closed)
 		ereport(ERROR,
@@ -187,10 +193,12 @@ pgcache_log_reset(void)
 	dlist_init(&pgcache_log.ops);
 	dlist_init(&pgcache_log.puts);
 	dlist_init(&pgcache_log.wide);
+	pgcache_log.nops = 0;
 	pgcache_log.nkeys = 0;
 	pgcache_log.ntags = 0;
 	pgcache_log.nputs = 0;
 	pgcache_log.bytes = 0;
+	pgcache_log.unslotted = 0;
 	keymap = NULL;
 	tagmap = NULL;
 }
@@ -202,7 +210,7 @@ pgcache_log_new_op(PgCacheOpKind kind, uint16 slot, PgCacheIncarnation incarnati
 {
 	PgCacheOp  *op;
 
-	begin_log();
+	pgcache_log_begin();
 	op = MemoryContextAllocZero(pgcache_log.context, sizeof(PgCacheOp) + bytes);
 	op->kind = kind;
 	op->level = GetCurrentTransactionNestLevel();
@@ -210,7 +218,8 @@ pgcache_log_new_op(PgCacheOpKind kind, uint16 slot, PgCacheIncarnation incarnati
 	op->incarnation = incarnation;
 	op->cause = cause;
 	op->had_xid = TransactionIdIsValid(GetTopTransactionIdIfAny());
-	op->bytes = sizeof(PgCacheOp) + bytes;
+	op->bytes = bytes + ENTRY_BYTES;
+	pgcache_log.nops++;
 	return op;
 }
 
@@ -292,6 +301,7 @@ pgcache_log_forget(PgCacheOp *op)
 		dlist_delete(&op->kind_node);
 	drop_value(op);
 	pgcache_log.nkeys--;
+	pgcache_log.nops--;
 	pgcache_log.bytes -= op->bytes;
 	pfree(op);
 }
@@ -324,6 +334,7 @@ undo_last(void)
 	}
 	else
 		dlist_delete(&op->kind_node);
+	pgcache_log.nops--;
 	pgcache_log.bytes -= op->bytes;
 	pfree(op);
 }
@@ -336,7 +347,9 @@ pgcache_log_abort_sub(int level)
 	while (!dlist_is_empty(&pgcache_log.ops) &&
 		   pgcache_op_at(dlist_tail_node(&pgcache_log.ops))->level >= level)
 		undo_last();
-	if (dlist_is_empty(&pgcache_log.ops))
+	if (pgcache_log.unslotted >= level)
+		pgcache_log.unslotted = 0;
+	if (dlist_is_empty(&pgcache_log.ops) && pgcache_log.unslotted == 0)
 	{
 		MemoryContextDelete(pgcache_log.context);
 		pgcache_log_reset();
@@ -358,6 +371,7 @@ pgcache_log_commit_sub(int level)
 			break;
 		op->level = level - 1;
 	}
+	pgcache_log.unslotted = Min(pgcache_log.unslotted, level - 1);
 }
 
 /* ---- its bounds ---------------------------------------------------------------- */
@@ -367,6 +381,7 @@ static void
 collapse(void)
 {
 	MemoryContext context = pgcache_log.context;
+	int			unslotted = pgcache_log.unslotted;
 	PgCacheIncarnation *cleared = palloc0(pgcache_max_namespaces *
 										  sizeof(PgCacheIncarnation));
 	dlist_iter	iter;
@@ -378,6 +393,8 @@ collapse(void)
 		cleared[op->slot] = Max(cleared[op->slot], op->incarnation);
 	}
 	pgcache_log_reset();
+	pgcache_log_begin();
+	pgcache_log.unslotted = unslotted;
 	for (int slot = 0; slot < pgcache_max_namespaces; slot++)
 	{
 		PgCacheOp  *op;
@@ -451,14 +468,15 @@ pgcache_log_spoil(PgCacheOp *put, PgCacheCounter cause)
 void
 pgcache_log_heed_bounds(void)
 {
-	Size		limit = Max(pgcache_memory_limit_bytes() / LOG_SHARE, LOG_MIN_BYTES);
+	Size		limit = Max(pgcache_memory_limit_bytes() / PENDING_SHARE, MIN_BYTES);
+	Size		max_ops = Max(pgcache_memory_limit_bytes(), MIN_BYTES) / sizeof(PgCacheOp);
 	dlist_mutable_iter iter;
 	PgCacheOp  *newest;
 
-	if (likely(pgcache_log.bytes <= limit))
+	if (likely(pgcache_log.bytes <= limit && pgcache_log.nops <= max_ops))
 		return;
 	newest = pgcache_op_at(dlist_tail_node(&pgcache_log.ops));
-	if (pgcache_log.bytes - newest->bytes <= limit)
+	if (pgcache_log.bytes - newest->bytes <= limit && pgcache_log.nops <= max_ops)
 		return;
 	dlist_foreach_modify(iter, &pgcache_log.puts)
 	{
@@ -468,9 +486,10 @@ pgcache_log_heed_bounds(void)
 			continue;
 		drop_put(op);
 		/* Some room, so that not every further change comes here. */
-		if (pgcache_log.bytes - newest->bytes <= limit / 8 * 7)
+		if (pgcache_log.bytes - newest->bytes <= limit / 8 * 7 &&
+			pgcache_log.nops <= max_ops / 8 * 7)
 			return;
 	}
-	if (pgcache_log.bytes - newest->bytes > limit)
+	if (pgcache_log.bytes - newest->bytes > limit || pgcache_log.nops > max_ops)
 		collapse();
 }

@@ -398,6 +398,7 @@ change_many(PgCacheOp *wide, bool now)
 	}
 	if (is_repeated(wide))
 	{
+		pgcache_log.nops--;
 		pfree(wide);
 		return;
 	}
@@ -457,6 +458,22 @@ pgcache_txn_invalidate_tags(uint16 slot, PgCacheIncarnation incarnation,
 		change_many(op, now);
 		tag += len;
 	}
+}
+
+void
+pgcache_txn_invalidate_unslotted(bool now)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (now)
+	{
+		pgcache_stamp_publish(pgcache_stamp_of_unslotted(MyDatabaseId), 0,
+							  PGCACHE_PUBLISH_IMMEDIATE);
+		return;
+	}
+	pgcache_log_begin();
+	if (pgcache_log.unslotted == 0)
+		pgcache_log.unslotted = level;
 }
 
 void

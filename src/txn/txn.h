@@ -134,6 +134,12 @@ extern void pgcache_txn_invalidate_tags(uint16 slot, PgCacheIncarnation incarnat
 										PgCacheCounter cause, bool now);
 
 /*
+ * For what goes to all namespaces of the database: reaches puts that are under way
+ * in those that have no slot yet.
+ */
+extern void pgcache_txn_invalidate_unslotted(bool now);
+
+/*
  * Invalidates all that matches (see stamp/predicate.h); cause is the counter.
  * What the store has is deleted when the transaction commits.
  */

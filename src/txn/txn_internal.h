@@ -84,10 +84,13 @@ typedef struct PgCacheLog
 	dlist_head	ops;
 	dlist_head	puts;			/* of these, the puts */
 	dlist_head	wide;			/* those of many keys but TAGS */
+	Size		nops;
 	int			nkeys;			/* ops of keys */
 	int			ntags;			/* ops of tags */
 	uint64		nputs;			/* puts so far */
 	uint64		serial;			/* of the last change */
+	int			unslotted;		/* lowest level at which namespaces without a
+								 * slot were changed; 0: none */
 	Size		bytes;
 } PgCacheLog;
 
@@ -133,6 +136,9 @@ extern PgCacheOp *pgcache_log_new_op(PgCacheOpKind kind, uint16 slot,
 extern PgCacheOp *pgcache_log_new_key_op(PgCacheOpKind kind, const PgCacheKey *key,
 										 PgCacheIncarnation incarnation,
 										 PgCacheCounter cause, Size bytes);
+
+/* Begins a log if there is none. */
+extern void pgcache_log_begin(void);
 
 extern void pgcache_log_append(PgCacheOp *op);
 

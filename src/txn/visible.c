@@ -183,7 +183,13 @@ deps_serve(const PgCacheMeta *meta, const uint32 *deps, const PgCacheSnap *snap,
 			return false;
 		}
 	}
-	/* A hit would take no predicate locks. */
+	return true;
+}
+
+/* A hit on what depends on tables would take no predicate locks. */
+static bool
+isolation_allows(const PgCacheMeta *meta)
+{
 	return meta->ntables == 0 || !IsolationIsSerializable();
 }
 
@@ -288,6 +294,8 @@ pgcache_txn_sees_slowly(PgCacheRef *ref)
 		remove_dead(ref, failed);
 		return false;
 	}
+	if (!isolation_allows(&ref->meta))
+		return false;
 	if (ref->meta.ntables > 0 && !PGCACHE_BROKEN(noown) &&
 		TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
 		pgcache_watch_wrote((const Oid *) (ref->deps + ref->meta.nstamps),
@@ -306,7 +314,7 @@ pgcache_txn_sees_scanned(const PgCacheMeta *meta, const uint32 *deps)
 
 	return take_snapshot(&snap) &&
 		sees_writer(meta, &snap, &aborted) &&
-		deps_serve(meta, deps, &snap, &failed);
+		deps_serve(meta, deps, &snap, &failed) && isolation_allows(meta);
 }
 
 /* ---- the latest state ----------------------------------------------------------------- */
@@ -421,8 +429,7 @@ refuse_own(const PgCacheKey *key, const char *function)
 			 errmsg("%s cannot be used on key \"%.*s\"", function, key->len, key->data),
 			 errdetail("The current transaction has an uncommitted change of it, and %s takes effect at once.",
 					   function),
-			 errhint("Commit the transaction first, or set \"%s\" to off.",
-					 "pg_cache.transactional")));
+			 errhint("Commit the transaction first.")));
 }
 
 bool
