@@ -351,6 +351,35 @@ pgcache_space_has_slot(uint16 slot, PgCacheIncarnation incarnation)
 	return has;
 }
 
+PgCacheIncarnation
+pgcache_space_last_incarnation(void)
+{
+	PgCacheIncarnation last;
+
+	LWLockAcquire(lock, LW_SHARED);
+	last = shared->last_incarnation;
+	LWLockRelease(lock);
+	return last;
+}
+
+int
+pgcache_space_slots_since(PgCacheIncarnation incarnation, uint16 *slots)
+{
+	int			n = 0;
+
+	LWLockAcquire(lock, LW_SHARED);
+	for (int i = 0; i < pgcache_max_namespaces; i++)
+	{
+		const PgCacheSharedSlot *s = &shared->slots[i];
+
+		if (s->state == SLOT_USED && s->key.database == MyDatabaseId &&
+			s->incarnation > incarnation)
+			slots[n++] = i;
+	}
+	LWLockRelease(lock);
+	return n;
+}
+
 /* ---- quotas ---------------------------------------------------------------- */
 
 /* True if the store is to be told: call apply_quota without lock. */

@@ -143,8 +143,8 @@ freshen(void)
 }
 
 /* Finds the slot of a namespace as read from the catalog. */
-static void
-assign_slot(PgCacheSpace *space, Oid catalog, bool uncommitted)
+static bool
+assign_slot(PgCacheSpace *space, Oid catalog, bool uncommitted, bool full_ok)
 {
 	PgCacheSpaceKey key = {MyDatabaseId, catalog, space->id};
 	PgCacheQuota quota = {space->min_bytes, space->max_bytes, space->max_entries};
@@ -155,18 +155,23 @@ assign_slot(PgCacheSpace *space, Oid catalog, bool uncommitted)
 	{
 		pgcache_space_reclaim();
 		if (!pgcache_slots_get(&key, uncommitted, &space->slot, &space->incarnation))
+		{
+			if (full_ok)
+				return false;
 			ereport(ERROR,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("too many namespaces are in use"),
 					 errdetail("A dropped namespace counts until the transactions that used the cache before have ended."),
 					 errhint("Increase \"%s\" and restart the server.",
 							 "pg_cache.max_namespaces")));
+		}
 	}
 
 	/* Uncommitted quotas wait for the commit. */
 	if (!uncommitted)
 		pgcache_slots_set_quota(space->slot, space->incarnation, &quota,
 								pgcache_space_seen);
+	return true;
 }
 
 /*
@@ -174,7 +179,7 @@ assign_slot(PgCacheSpace *space, Oid catalog, bool uncommitted)
  * error.
  */
 static PgCacheSpaceEntry *
-load(const char *name, bool missing_ok)
+load(const char *name, bool missing_ok, bool *no_slot)
 {
 	Relation	rel = pgcache_catalog_open(AccessShareLock);
 	HeapTuple	row = pgcache_catalog_find(rel, name);
@@ -198,7 +203,16 @@ load(const char *name, bool missing_ok)
 	MemoryContextSwitchTo(old);
 	uncommitted = catalog_changed ||
 		rel->rd_createSubid != InvalidSubTransactionId;
-	assign_slot(&fresh.space, RelationGetRelid(rel), uncommitted);
+	if (!assign_slot(&fresh.space, RelationGetRelid(rel), uncommitted, missing_ok))
+	{
+		table_close(rel, AccessShareLock);
+		if (fresh.readers != NULL)
+			pfree(fresh.readers);
+		if (fresh.writers != NULL)
+			pfree(fresh.writers);
+		*no_slot = true;
+		return NULL;
+	}
 	table_close(rel, AccessShareLock);
 
 	entry = hash_search(spaces, name, HASH_ENTER, NULL);
@@ -243,6 +257,7 @@ pgcache_space_lookup(const char *name, int len, int need)
 	char		key[PGCACHE_MAX_NAME_LEN + 1] = {0};
 	PgCacheSpaceEntry *entry;
 	PgCacheSpace *space;
+	bool		no_slot;
 
 	pgcache_slots_hold();
 	if (parked != NULL)
@@ -252,7 +267,7 @@ pgcache_space_lookup(const char *name, int len, int need)
 	freshen();
 	entry = hash_search(spaces, key, HASH_FIND, NULL);
 	if (entry == NULL)
-		entry = load(key, false);
+		entry = load(key, false, &no_slot);
 	find_privileges(entry);
 
 	space = &entry->space;
@@ -294,11 +309,12 @@ pgcache_space_remembered(uint16 slot, PgCacheIncarnation incarnation,
 }
 
 PgCacheSpace *
-pgcache_space_find(const char *name, int len)
+pgcache_space_find(const char *name, int len, bool *no_slot)
 {
 	char		key[PGCACHE_MAX_NAME_LEN + 1] = {0};
 	PgCacheSpaceEntry *entry;
 
+	*no_slot = false;
 	if (len < 1 || len > PGCACHE_MAX_NAME_LEN)
 		return NULL;
 	pgcache_slots_hold();
@@ -306,7 +322,7 @@ pgcache_space_find(const char *name, int len)
 	freshen();
 	entry = hash_search(spaces, key, HASH_FIND, NULL);
 	if (entry == NULL && pgcache_catalog_exists())
-		entry = load(key, true);
+		entry = load(key, true, no_slot);
 	return entry != NULL ? &entry->space : NULL;
 }
 

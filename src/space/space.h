@@ -70,9 +70,17 @@ extern PgCacheSpace *pgcache_space_lookup(const char *name, int len, int need);
 
 /*
  * The same for what acts without a user's privileges: NULL if there is no such
- * namespace, or the extension is about to be dropped.
+ * namespace, or the extension is about to be dropped; or if it has no slot and no
+ * slot is free: *no_slot.
  */
-extern PgCacheSpace *pgcache_space_find(const char *name, int len);
+extern PgCacheSpace *pgcache_space_find(const char *name, int len, bool *no_slot);
+
+/*
+ * The last incarnation that any slot was given, and the slots that this database's
+ * namespaces were given since one; slots has room for pgcache_max_namespaces.
+ */
+extern PgCacheIncarnation pgcache_space_last_incarnation(void);
+extern int	pgcache_space_slots_since(PgCacheIncarnation incarnation, uint16 *slots);
 
 /* The privileges (bits) that a role has. */
 extern int	pgcache_space_privileges_of(const PgCacheSpace *space, Oid role);

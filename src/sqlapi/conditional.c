@@ -119,7 +119,7 @@ store_now(PgCachePut *put, Look *look, PgCachePutMode mode, uint64 version)
 	item->admit = admit_unchanged;
 	item->admit_arg = look;
 	pgcache_store_tune();
-	pgcache_txn_mark_standby(item);
+	pgcache_txn_mark_standby(item, pgcache_statement_bound());
 	(void) pgcache_stamp_publish(pgcache_stamp_of_key(item->key.hash), 0,
 								 PGCACHE_PUBLISH_IMMEDIATE);
 	PGCACHE_DEBUG_POINT("put-store");
@@ -133,14 +133,35 @@ store_now(PgCachePut *put, Look *look, PgCachePutMode mode, uint64 version)
 	return result;
 }
 
-/* As store_now, but not what a tag or a predicate has invalidated. */
+/* Whether the namespace was cleared, or everything, since the data were read. */
+static bool
+is_cleared(const PgCacheItem *item, const PgCacheBound *bound)
+{
+	PgCacheStamp stamps[] = {
+		pgcache_stamp_of_space(item->key.space),
+		pgcache_stamp_of_unslotted(MyDatabaseId),
+		pgcache_stamp_of_database(MyDatabaseId)
+	};
+
+	for (int i = 0; i < lengthof(stamps); i++)
+	{
+		PgCacheRing ring;
+
+		pgcache_stamp_read(stamps[i], &ring);
+		if (pgcache_rule_stale(&ring, bound))
+			return true;
+	}
+	return false;
+}
+
+/* As store_now, but not what was cleared, or a tag or predicate invalidated. */
 static PgCachePutResult
 store_fresh(PgCachePut *put, Look *look, PgCachePutMode mode, uint64 version)
 {
 	const PgCacheItem *item = &put->item;
 	const PgCacheBound *bound = pgcache_statement_bound();
 
-	if (!depend_on_tags(put) || bound == NULL ||
+	if (!depend_on_tags(put) || bound == NULL || is_cleared(item, bound) ||
 		!pgcache_baseline_allows(&bound->snap) ||
 		pgcache_predicate_stale(item->key.space, item->key.data,
 								item->key.len, item->tags, item->ntags,
@@ -202,6 +223,7 @@ put_if(FunctionCallInfo fcinfo, int value_arg, PgCachePutMode mode,
 
 		if (!mode_allows(mode, version, found, &ref))
 			return false;
+		pgcache_txn_refuse_own(&put.item, function);
 		result = store_fresh(&put, &look, mode, version);
 		if (result == PGCACHE_STALE && found)
 			(void) pgcache_store_delete_version(pgcache_store, &put.item.key,

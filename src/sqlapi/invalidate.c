@@ -111,12 +111,13 @@ pgcache_sql_invalidate_tags(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 	{
 		int			n;
+		PgCacheIncarnation since = pgcache_space_last_incarnation();
 		PgCacheSpaceUse *spaces = pgcache_space_list(&n);
 
 		for (int i = 0; i < n; i++)
 		{
 			if (spaces[i].incarnation == 0)
-				pgcache_txn_invalidate_unslotted(pgcache_args_now(spaces[i].transactional));
+				pgcache_txn_invalidate_unslotted(since, pgcache_args_now(spaces[i].transactional));
 			else if (spaces[i].writable)
 				invalidate_tags(&set, spaces[i].slot, spaces[i].incarnation,
 								spaces[i].transactional);

@@ -214,9 +214,11 @@ pgcache_sql_clear(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 	{
 		PgCacheSpaceUse *spaces;
+		PgCacheIncarnation since;
 		int			n;
 
 		pgcache_space_require_owner("cache_clear");
+		since = pgcache_space_last_incarnation();
 		spaces = pgcache_space_list(&n);
 		for (int i = 0; i < n; i++)
 		{
@@ -225,7 +227,7 @@ pgcache_sql_clear(PG_FUNCTION_ARGS)
 			if (spaces[i].incarnation != 0)
 				pgcache_txn_clear(spaces[i].slot, spaces[i].incarnation, now);
 			else
-				pgcache_txn_invalidate_unslotted(now);
+				pgcache_txn_invalidate_unslotted(since, now);
 		}
 		pfree(spaces);
 	}

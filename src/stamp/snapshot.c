@@ -18,7 +18,9 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "storage/procarray.h"
+#include "utils/memutils.h"
 
 #include "base/compat.h"
 #include "stamp/stamp.h"
@@ -68,34 +70,27 @@ listed_in(Snapshot snapshot)
 	return snapshot->takenDuringRecovery ? snapshot->subxcnt : snapshot->xcnt;
 }
 
-#define DISTINCT_SLOTS	1024	/* a power of two */
-
 /* How many different ids there are, none of which is 0. */
 static uint32
 count_distinct(const TransactionId *xip, uint32 n)
 {
-	TransactionId seen[DISTINCT_SLOTS];
+	static TransactionId *seen = NULL;
+	static uint32 nslots = 0;
+	uint32		used = pg_nextpower2_32(2 * n);
 	uint32		distinct = 0;
 
-	if (n > DISTINCT_SLOTS / 2)
+	if (nslots < used)
 	{
-		for (uint32 i = 0; i < n; i++)
-		{
-			uint32		j = 0;
-
-			while (xip[j] != xip[i])
-				j++;
-			distinct += j == i;
-		}
-		return distinct;
+		nslots = Max(used, pg_nextpower2_32(2 * GetMaxSnapshotXidCount()));
+		seen = MemoryContextAlloc(TopMemoryContext, nslots * sizeof(TransactionId));
 	}
-	memset(seen, 0, sizeof(seen));
+	memset(seen, 0, used * sizeof(TransactionId));
 	for (uint32 i = 0; i < n; i++)
 	{
-		uint32		slot = xip[i] % DISTINCT_SLOTS;
+		uint32		slot = xip[i] & (used - 1);
 
 		while (seen[slot] != InvalidTransactionId && seen[slot] != xip[i])
-			slot = (slot + 1) % DISTINCT_SLOTS;
+			slot = (slot + 1) & (used - 1);
 		distinct += seen[slot] == InvalidTransactionId;
 		seen[slot] = xip[i];
 	}

@@ -220,7 +220,10 @@ check_creator(const PgCacheWatch *watch)
 				 errmsg("must be owner of table %s",
 						get_rel_name(watch->relation)),
 				 errdetail("Only a table's owner may have its changes invalidate cached values.")));
-	if (!OidIsValid(watch->parent) &&
+
+	/* A dump must be restored, and a child gets what its parent has. */
+	if (!OidIsValid(watch->parent) && !superuser() &&
+		!pgcache_watch_inherited(watch) &&
 		pgcache_watch_target(watch, pgcache_watch_owner(watch->relation),
 							 &target) == PGCACHE_TARGET_DENIED)
 		ereport(ERROR,

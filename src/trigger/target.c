@@ -22,8 +22,14 @@
 PgCacheTargetResult
 pgcache_watch_target(const PgCacheWatch *watch, Oid owner, PgCacheTarget *target)
 {
-	PgCacheSpace *space = pgcache_space_find(watch->space, strlen(watch->space));
+	PgCacheIncarnation since = pgcache_space_last_incarnation();
+	bool		no_slot;
+	PgCacheSpace *space = pgcache_space_find(watch->space, strlen(watch->space),
+											 &no_slot);
 
+	/* Without a slot it has no entries, but puts may be under way. */
+	if (no_slot)
+		pgcache_txn_invalidate_unslotted(since, false);
 	if (space == NULL)
 		return PGCACHE_TARGET_MISSING;
 	target->slot = space->slot;

@@ -48,7 +48,8 @@ typedef struct Note
 } Note;
 
 static List *notes = NIL;		/* in TopTransactionContext */
-static Size notes_len = 0;		/* of their JSON, about */
+static Size notes_len = 0;		/* of their JSON, at the least */
+static bool notes_cut = false;	/* there were more */
 
 /* ---- what is told of a change ------------------------------------------------- */
 
@@ -153,11 +154,12 @@ append_table(StringInfo s, Oid table)
 
 /* ---- collecting ---------------------------------------------------------------- */
 
-/* Whether the message is too long already: what is further noted adds nothing. */
+/* Whether the message is too long already, so that nothing need be noted. */
 static bool
 is_full(void)
 {
-	return notes_len > 2 * MAX_MESSAGE;
+	notes_cut = notes_cut || notes_len > MAX_MESSAGE;
+	return notes_cut;
 }
 
 static void
@@ -179,7 +181,7 @@ pgcache_announce_now(const PgCacheOp *op)
 {
 	StringInfoData s;
 
-	if (!pgcache_notify || !is_told(op) || is_full() || RecoveryInProgress())
+	if (!pgcache_notify || !is_told(op) || RecoveryInProgress() || is_full())
 		return;
 	initStringInfo(&s);
 	if (!append_change(&s, op) || s.len > MAX_MESSAGE)
@@ -193,13 +195,15 @@ pgcache_txn_announce_table(Oid relation)
 {
 	ListCell   *lc;
 
-	if (!pgcache_notify || is_full() || RecoveryInProgress())
+	if (!pgcache_notify || RecoveryInProgress())
 		return;
 	foreach(lc, notes)
 	{
 		if (((Note *) lfirst(lc))->table == relation)
 			return;
 	}
+	if (is_full())
+		return;
 	add_note(NULL, relation);
 }
 
@@ -257,7 +261,7 @@ pgcache_announce_send(void)
 		(!pgcache_txn_pending && notes == NIL))
 		return;
 	initStringInfo(&s);
-	if (!collect(&s) || s.len > MAX_MESSAGE)
+	if (notes_cut || !collect(&s) || s.len > MAX_MESSAGE)
 		Async_Notify(CHANNEL, "{\"more\": true}");
 	else if (s.len > 0)
 	{
@@ -302,4 +306,5 @@ pgcache_announce_reset(void)
 {
 	notes = NIL;
 	notes_len = 0;
+	notes_cut = false;
 }

@@ -124,8 +124,7 @@ publish_ops(int kind)
 
 	PGCACHE_DEBUG_POINT("txn-before-publish");
 	if (pgcache_log.unslotted != 0)
-		pgcache_stamp_publish(pgcache_stamp_of_unslotted(MyDatabaseId),
-							  actor.xid, kind);
+		pgcache_unslotted_publish(pgcache_log.unslotted_since, &actor, kind);
 	foreach_op(op)
 	{
 		if (counts(op) && !op->is_gone)
@@ -142,10 +141,10 @@ delete_matching(void)
 	dlist_iter	iter;
 	int			n = 0;
 
-	if (dlist_is_empty(&pgcache_log.wide))
-		return;
 	dlist_foreach(iter, &pgcache_log.wide)
-		n++;
+		n += pgcache_op_of_kind(iter.cur)->kind == OP_MATCH;
+	if (n == 0)
+		return;
 	ops = palloc(n * sizeof(PgCacheOp *));
 	n = 0;
 	dlist_foreach(iter, &pgcache_log.wide)
@@ -343,10 +342,12 @@ on_transaction_end(XactEvent event, void *arg)
 				pre_commit();
 			else
 				pgcache_announce_send();
+			pgcache_log_closed = true;
 			return;
 		case XACT_EVENT_PRE_PREPARE:
 			if (pgcache_txn_pending)
 				pre_prepare();
+			pgcache_log_closed = true;
 			return;
 		case XACT_EVENT_COMMIT:
 			if (pgcache_txn_pending)
@@ -364,6 +365,7 @@ on_transaction_end(XactEvent event, void *arg)
 			return;
 	}
 	installed = false;
+	memset(&actor, 0, sizeof(actor));
 	pgcache_log_reset();
 	pgcache_announce_reset();
 }

@@ -8,8 +8,13 @@
  * it depended on before it is good up to its publish number; so everything from
  * there on makes it stale.  The new tables were not tested then, so all that their
  * stamps say must have been seen for certain by the snapshot that the data were
- * read by.  Of that only the asof is known, which says enough if no transaction
- * was running, and of an entry with an xid only that it saw itself.
+ * read by.  Of that at the most the asof is known, which says enough if no
+ * transaction was running; of an entry with an xid only that it saw itself, of one
+ * put in a function that ran on, or with a lease, nothing.
+ *
+ * What an entry doesn't say is up to which DDL its reader had processed messages.
+ * So data read within the moment in which ATTACH PARTITION and the like are visible
+ * and not yet announced, put without the table, can be given the table afterwards.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -31,12 +36,13 @@ known_bound(const PgCacheMeta *meta, PgCacheBound *bound)
 	uint64		sure = 0;
 
 	memset(bound, 0, sizeof(*bound));
-	if (meta->flags & PGCACHE_ENTRY_ASOF)
+	if (meta->flags & PGCACHE_ENTRY_EXACT)
 	{
 		if ((meta->writer & PGCACHE_ASOF_MASK) == PGCACHE_ASOF_MASK)
 			sure = meta->writer >> PGCACHE_ASOF_BITS;
 	}
-	else if (meta->flags & PGCACHE_ENTRY_WRITER)
+	else if ((meta->flags & (PGCACHE_ENTRY_WRITER | PGCACHE_ENTRY_ASOF)) ==
+			 PGCACHE_ENTRY_WRITER)
 		bound->snap.own = meta->writer;
 	bound->snap.xmin = sure;
 	bound->snap.xmax = sure;
@@ -119,7 +125,8 @@ copy_entry(PgCacheRef *ref, PgCacheItem *item)
 		return false;
 	item->key = *ref->key;
 	item->flags = meta->flags & ~(PGCACHE_ENTRY_WRITER | PGCACHE_ENTRY_ASOF |
-								  PGCACHE_ENTRY_HINTS | PGCACHE_ENTRY_DEPS);
+								  PGCACHE_ENTRY_HINTS | PGCACHE_ENTRY_DEPS |
+								  PGCACHE_ENTRY_EXACT);
 	item->ntags = meta->ntags;
 	item->tags_len = meta->tags_len;
 	item->tags = tags;

@@ -257,6 +257,25 @@ pgcache_op_publish(PgCacheOp *op, const PgCacheActor *actor, int kind)
 	}
 }
 
+/*
+ * A put in a namespace that gets its slot after we have looked at the slots finds
+ * the publish when it is admitted; what was put in one that got it before that is
+ * ended by a publish of its own.
+ */
+void
+pgcache_unslotted_publish(PgCacheIncarnation since, const PgCacheActor *actor,
+						  int kind)
+{
+	uint16	   *slots = palloc(pgcache_max_namespaces * sizeof(uint16));
+	int			n;
+
+	pgcache_stamp_publish(pgcache_stamp_of_unslotted(MyDatabaseId), actor->xid, kind);
+	n = pgcache_space_slots_since(since, slots);
+	for (int i = 0; i < n; i++)
+		pgcache_stamp_publish(pgcache_stamp_of_space(slots[i]), actor->xid, kind);
+	pfree(slots);
+}
+
 /* ---- installing ------------------------------------------------------------------ */
 
 static void
@@ -279,10 +298,10 @@ count_put(const PgCacheOp *op, PgCachePutResult result)
 }
 
 void
-pgcache_txn_mark_standby(PgCacheItem *item)
+pgcache_txn_mark_standby(PgCacheItem *item, const PgCacheBound *bound)
 {
-	item->flags &= ~(PGCACHE_ENTRY_WRITER | PGCACHE_ENTRY_ASOF);
-	if (!RecoveryInProgress())
+	item->flags &= ~(PGCACHE_ENTRY_WRITER | PGCACHE_ENTRY_ASOF | PGCACHE_ENTRY_EXACT);
+	if (!RecoveryInProgress() && (bound == NULL || !bound->recovery))
 		return;
 	item->flags |= PGCACHE_ENTRY_WRITER;
 	item->writer = 0;
@@ -300,16 +319,19 @@ install_put(PgCacheOp *op, const PgCacheActor *actor, uint64 seq)
 
 	a.bound.snap.own = actor->xid;
 	item->seq = seq;
-	item->flags &= ~(PGCACHE_ENTRY_WRITER | PGCACHE_ENTRY_ASOF);
+	item->flags &= ~(PGCACHE_ENTRY_WRITER | PGCACHE_ENTRY_ASOF | PGCACHE_ENTRY_EXACT);
 	if (!actor->now)
 	{
 		item->flags |= PGCACHE_ENTRY_WRITER;
 		if (actor->xid == 0)
 			item->flags |= PGCACHE_ENTRY_ASOF;
+		if (actor->xid == 0 && op->asof == op->bound->snap.asof &&
+			op->bound->fence == PG_UINT64_MAX)
+			item->flags |= PGCACHE_ENTRY_EXACT;
 		item->writer = actor->xid != 0 ? actor->xid : op->asof;
 	}
 	else
-		pgcache_txn_mark_standby(item);
+		pgcache_txn_mark_standby(item, op->bound);
 	item->admit = admit_put;
 	item->admit_arg = &a;
 	item->stored_version = &op->stored;

@@ -168,6 +168,13 @@ map_tag(PgCacheOp *op)
 
 /* ---- the log ---------------------------------------------------------------- */
 
+static MemoryContext
+new_context(void)
+{
+	return AllocSetContextCreate(TopTransactionContext, "pg_cache changes",
+								 ALLOCSET_SMALL_SIZES);
+}
+
 void
 pgcache_log_begin(void)
 {
@@ -178,9 +185,7 @@ pgcache_log_begin(void)
 	if (pgcache_log.context != NULL)
 		return;
 	pgcache_log_reset();
-	pgcache_log.context = AllocSetContextCreate(TopTransactionContext,
-												"pg_cache changes",
-												ALLOCSET_SMALL_SIZES);
+	pgcache_log.context = new_context();
 	pgcache_txn_pending = true;
 }
 
@@ -219,7 +224,6 @@ pgcache_log_new_op(PgCacheOpKind kind, uint16 slot, PgCacheIncarnation incarnati
 	op->cause = cause;
 	op->had_xid = TransactionIdIsValid(GetTopTransactionIdIfAny());
 	op->bytes = bytes + ENTRY_BYTES;
-	pgcache_log.nops++;
 	return op;
 }
 
@@ -270,6 +274,7 @@ append_wide(PgCacheOp *op)
 void
 pgcache_log_append(PgCacheOp *op)
 {
+	pgcache_log.nops++;
 	pgcache_log.bytes += op->bytes;
 	op->nputs = pgcache_log.nputs;
 	op->serial = ++pgcache_log.serial;
@@ -318,6 +323,8 @@ undo_last(void)
 			map_key(op->previous);
 		else if (keymap != NULL)
 			keymap_delete(keymap, &op->item.key);
+		if (op->made_share)
+			op->previous->shares_value = false;
 		pgcache_log_forget(op);
 		return;
 	}
@@ -382,9 +389,13 @@ collapse(void)
 {
 	MemoryContext context = pgcache_log.context;
 	int			unslotted = pgcache_log.unslotted;
+	PgCacheIncarnation since = pgcache_log.unslotted_since;
 	PgCacheIncarnation *cleared = palloc0(pgcache_max_namespaces *
 										  sizeof(PgCacheIncarnation));
+	PgCacheOp **clears;
+	MemoryContext fresh;
 	dlist_iter	iter;
+	int			n = 0;
 
 	dlist_foreach(iter, &pgcache_log.ops)
 	{
@@ -392,21 +403,28 @@ collapse(void)
 
 		cleared[op->slot] = Max(cleared[op->slot], op->incarnation);
 	}
-	pgcache_log_reset();
-	pgcache_log_begin();
-	pgcache_log.unslotted = unslotted;
+	/* What may fail comes before the old log goes. */
+	clears = palloc(pgcache_max_namespaces * sizeof(PgCacheOp *));
+	fresh = new_context();
+	pgcache_log.context = fresh;
 	for (int slot = 0; slot < pgcache_max_namespaces; slot++)
 	{
-		PgCacheOp  *op;
-
 		if (cleared[slot] == 0)
 			continue;
-		op = pgcache_log_new_op(OP_CLEAR, slot, cleared[slot], PGCACHE_INVALIDATED_ERROR, 0);
+		clears[n] = pgcache_log_new_op(OP_CLEAR, slot, cleared[slot],
+									   PGCACHE_INVALIDATED_ERROR, 0);
 
 		/* For the changes of all levels that it stands for. */
-		op->level = 1;
-		pgcache_log_append(op);
+		clears[n++]->level = 1;
 	}
+	pgcache_log_reset();
+	pgcache_txn_pending = true;
+	pgcache_log.context = fresh;
+	pgcache_log.unslotted = unslotted;
+	pgcache_log.unslotted_since = since;
+	for (int i = 0; i < n; i++)
+		pgcache_log_append(clears[i]);
+	pfree(clears);
 	pfree(cleared);
 	MemoryContextDelete(context);
 }
@@ -430,6 +448,7 @@ note_forgotten(uint16 slot, PgCacheIncarnation incarnation)
 	op = pgcache_log_new_op(OP_FORGOTTEN, slot, incarnation,
 							PGCACHE_INVALIDATED_ERROR, 0);
 	op->level = 1;
+	pgcache_log.nops++;
 	pgcache_log.bytes += op->bytes;
 	dlist_push_head(&pgcache_log.ops, &op->node);
 	dlist_push_head(&pgcache_log.wide, &op->kind_node);

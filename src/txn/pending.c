@@ -105,6 +105,7 @@ append_put(const PgCacheItem *item, PgCacheIncarnation incarnation,
 		op->value = owner->value;
 		op->shares_value = true;
 		/* It must not be dropped alone. */
+		op->made_share = !owner->shares_value;
 		owner->shares_value = true;
 	}
 	else
@@ -178,12 +179,21 @@ spoil_own(const PgCacheOp *op)
 
 	if (!pgcache_txn_pending)
 		return;
+	if (op->kind == OP_DELETE)
+	{
+		for (PgCacheOp *own = pgcache_log_find(&op->item.key); own != NULL;
+			 own = own->previous)
+		{
+			if (own->kind == OP_PUT)
+				pgcache_log_spoil(own, op->cause);
+		}
+		return;
+	}
 	dlist_foreach_modify(iter, &pgcache_log.puts)
 	{
 		PgCacheOp  *put = pgcache_op_of_kind(iter.cur);
 
-		if (op->kind == OP_DELETE ? pgcache_same_key(&put->item.key, &op->item.key) :
-			hits_item(op, &put->item))
+		if (hits_item(op, &put->item))
 			pgcache_log_spoil(put, op->cause);
 	}
 }
@@ -206,13 +216,43 @@ act_now(PgCacheOp *op)
 	pgcache_announce_now(op);
 }
 
-/* Whether a pending change may be of the key. */
+/* Whether a pending change is of an item's key, or hits its tags. */
 static bool
-has_own_changes(const PgCacheKey *key)
+has_own_changes(const PgCacheItem *item)
 {
-	return pgcache_txn_pending &&
-		(pgcache_log.ntags > 0 || !dlist_is_empty(&pgcache_log.wide) ||
-		 pgcache_log_find(key) != NULL);
+	PgCacheIncarnation incarnation = item->key.incarnation;
+	const char *tag = item->tags;
+	dlist_iter	iter;
+
+	if (!pgcache_txn_pending)
+		return false;
+	if (pgcache_log_find(&item->key) != NULL)
+		return true;
+	for (int i = 0; i < item->ntags; i++)
+	{
+		int			len = (uint8) *tag++;
+
+		if (pgcache_log_find_tag(pgcache_stamp_of_tag(item->key.space, tag, len),
+								 incarnation) != NULL)
+			return true;
+		tag += len;
+	}
+	dlist_foreach(iter, &pgcache_log.wide)
+	{
+		const PgCacheOp *wide = pgcache_op_of_kind(iter.cur);
+
+		if (wide->incarnation == incarnation &&
+			(wide->kind != OP_MATCH || hits_item(wide, item)))
+			return true;
+	}
+	return false;
+}
+
+void
+pgcache_txn_refuse_own(const PgCacheItem *item, const char *function)
+{
+	if (has_own_changes(item))
+		pgcache_refuse_own(&item->key, function);
 }
 
 void
@@ -229,7 +269,7 @@ pgcache_txn_put(const PgCacheItem *item, PgCacheIncarnation incarnation,
 	 * What depends on tables is never for everybody, and what the own
 	 * transaction has changed is in the order of its changes.
 	 */
-	if (now && ntables == 0 && !has_own_changes(&item->key))
+	if (now && ntables == 0 && !has_own_changes(item))
 	{
 		PgCacheOp	op = {
 			.kind = OP_PUT,.slot = item->key.space,.incarnation = incarnation,
@@ -398,7 +438,6 @@ change_many(PgCacheOp *wide, bool now)
 	}
 	if (is_repeated(wide))
 	{
-		pgcache_log.nops--;
 		pfree(wide);
 		return;
 	}
@@ -461,19 +500,21 @@ pgcache_txn_invalidate_tags(uint16 slot, PgCacheIncarnation incarnation,
 }
 
 void
-pgcache_txn_invalidate_unslotted(bool now)
+pgcache_txn_invalidate_unslotted(PgCacheIncarnation since, bool now)
 {
-	int			level = GetCurrentTransactionNestLevel();
-
 	if (now)
 	{
-		pgcache_stamp_publish(pgcache_stamp_of_unslotted(MyDatabaseId), 0,
-							  PGCACHE_PUBLISH_IMMEDIATE);
+		PgCacheActor actor = {.now = true};
+
+		pgcache_unslotted_publish(since, &actor, PGCACHE_PUBLISH_IMMEDIATE);
 		return;
 	}
 	pgcache_log_begin();
 	if (pgcache_log.unslotted == 0)
-		pgcache_log.unslotted = level;
+	{
+		pgcache_log.unslotted = GetCurrentTransactionNestLevel();
+		pgcache_log.unslotted_since = since;
+	}
 }
 
 void

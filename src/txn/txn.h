@@ -96,6 +96,12 @@ extern bool pgcache_txn_latest(const PgCacheKey *key, PgCacheRef *ref,
 							   const char *function);
 
 /*
+ * Raises 55000 if the own transaction has an uncommitted change of the item's key
+ * or tags, for those who put at once.
+ */
+extern void pgcache_txn_refuse_own(const PgCacheItem *item, const char *function);
+
+/*
  * Whether a transaction has begun to change the key since a publish number, which
  * pgcache_txn_latest has not waited for then.  Allocates nothing, raises nothing.
  */
@@ -134,10 +140,11 @@ extern void pgcache_txn_invalidate_tags(uint16 slot, PgCacheIncarnation incarnat
 										PgCacheCounter cause, bool now);
 
 /*
- * For what goes to all namespaces of the database: reaches puts that are under way
- * in those that have no slot yet.
+ * For what goes to all namespaces of the database: reaches puts in those that have
+ * no slot yet.  since: pgcache_space_last_incarnation() before it was looked which
+ * have one.
  */
-extern void pgcache_txn_invalidate_unslotted(bool now);
+extern void pgcache_txn_invalidate_unslotted(PgCacheIncarnation since, bool now);
 
 /*
  * Invalidates all that matches (see stamp/predicate.h); cause is the counter.
@@ -160,10 +167,10 @@ extern void pgcache_txn_announce_table(Oid relation);
 
 /*
  * To be called for an item that is stored at once and not by pgcache_txn_put: on a
- * standby it becomes an entry that ends with the promotion, since nothing
- * invalidates it when the primary's tables change.
+ * standby, or if its data were read on one, it becomes an entry that ends with the
+ * promotion, since nothing invalidates it when the primary's tables change.
  */
-extern void pgcache_txn_mark_standby(PgCacheItem *item);
+extern void pgcache_txn_mark_standby(PgCacheItem *item, const PgCacheBound *bound);
 
 /* ---- leases ---------------------------------------------------------------- */
 

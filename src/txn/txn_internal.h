@@ -54,7 +54,8 @@ typedef struct PgCacheOp
 								 * the same stamp, before; or NULL */
 	PgCacheItem item;			/* all of it for PUT; else key and expiry */
 	char	   *value;			/* what item.value points to, palloc'd */
-	bool		shares_value;	/* which belongs to an earlier op */
+	bool		shares_value;	/* which another op has as well */
+	bool		made_share;		/* with the previous op, which had it alone */
 	uint64		version;		/* TOUCH: of the entry that was seen */
 	uint64		nsuperseded;	/* PUT: earlier ones that are not in the log */
 	const PgCacheBound *bound;	/* PUT: since when its data count as read */
@@ -91,6 +92,7 @@ typedef struct PgCacheLog
 	uint64		serial;			/* of the last change */
 	int			unslotted;		/* lowest level at which namespaces without a
 								 * slot were changed; 0: none */
+	PgCacheIncarnation unslotted_since; /* then */
 	Size		bytes;
 } PgCacheLog;
 
@@ -207,6 +209,13 @@ typedef struct PgCacheActor
 extern void pgcache_op_publish(PgCacheOp *op, const PgCacheActor *actor, int kind);
 
 /*
+ * The same for namespaces that had no slot when there was that incarnation.  May
+ * raise errors.
+ */
+extern void pgcache_unslotted_publish(PgCacheIncarnation since,
+									  const PgCacheActor *actor, int kind);
+
+/*
  * Brings a change of a key into the store; a put as the actor's.  seq was read
  * after the actor published everything.
  */
@@ -237,6 +246,9 @@ pgcache_item_tables(const PgCacheItem *item)
 
 /* Tells the store how to find what is dead. */
 extern void pgcache_visible_init(void);
+
+/* Raises 55000: the own transaction has an uncommitted change of the key. */
+extern void pgcache_refuse_own(const PgCacheKey *key, const char *function);
 
 /* Whether a full transaction id is known to have committed. */
 extern bool pgcache_xid_did_commit(uint64 xid);

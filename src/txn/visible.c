@@ -421,8 +421,8 @@ pgcache_txn_changed_since(const PgCacheKey *key, uint64 number)
 	return ring.evicted >= number;
 }
 
-static void
-refuse_own(const PgCacheKey *key, const char *function)
+void
+pgcache_refuse_own(const PgCacheKey *key, const char *function)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -437,7 +437,7 @@ pgcache_txn_latest(const PgCacheKey *key, PgCacheRef *ref, const char *function)
 {
 	if (pgcache_txn_pending &&
 		(pgcache_log_find(key) != NULL || pgcache_log_hits_key(key)))
-		refuse_own(key, function);
+		pgcache_refuse_own(key, function);
 
 	if (!RecoveryInProgress())
 		wait_for_writers(key);
@@ -448,7 +448,7 @@ pgcache_txn_latest(const PgCacheKey *key, PgCacheRef *ref, const char *function)
 
 		CHECK_FOR_INTERRUPTS();
 		if (pgcache_txn_pending && pgcache_log_hits(key, ref))
-			refuse_own(key, function);
+			pgcache_refuse_own(key, function);
 		if (is_of_standby(meta))
 			good = RecoveryInProgress();
 		else if ((meta->flags & PGCACHE_ENTRY_WRITER) &&
