@@ -426,10 +426,11 @@ pgcache_slots_set_quota(uint16 slot, PgCacheIncarnation incarnation,
 	PgCacheSharedSlot *s = &shared->slots[slot];
 	bool		same;
 	bool		changed;
+	bool		pending;
 
 	LWLockAcquire(lock, LW_SHARED);
 	same = memcmp(&s->quota, quota, sizeof(*quota)) == 0 &&
-		s->quota_version >= version;
+		s->quota_version >= version && !s->quota_pending;
 	LWLockRelease(lock);
 	if (same)
 		return;
@@ -437,7 +438,20 @@ pgcache_slots_set_quota(uint16 slot, PgCacheIncarnation incarnation,
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	changed = s->state == SLOT_USED && s->incarnation == incarnation &&
 		note_quota(s, quota, version);
+	pending = s->quota_pending;
 	LWLockRelease(lock);
+
+	/*
+	 * Whoever else found a new namespace first may be about to tell the store.
+	 * That is quick, and nobody is to put before it is done.
+	 */
+	if (!changed && pending)
+	{
+		PgCacheUsage usage;
+
+		pgcache_store_usage(pgcache_store, slot, &usage);
+		changed = usage.entries == 0;
+	}
 	if (changed)
 		apply_quota(s);
 }
