@@ -125,8 +125,8 @@ copy_entry(PgCacheRef *ref, PgCacheItem *item)
 		return false;
 	item->key = *ref->key;
 	item->flags = meta->flags & ~(PGCACHE_ENTRY_WRITER | PGCACHE_ENTRY_ASOF |
-								  PGCACHE_ENTRY_HINTS | PGCACHE_ENTRY_DEPS |
-								  PGCACHE_ENTRY_EXACT);
+								  PGCACHE_ENTRY_HINTS | PGCACHE_ENTRY_DEPS);
+	item->writer = meta->writer;
 	item->ntags = meta->ntags;
 	item->tags_len = meta->tags_len;
 	item->tags = tags;

@@ -325,8 +325,7 @@ install_put(PgCacheOp *op, const PgCacheActor *actor, uint64 seq)
 		item->flags |= PGCACHE_ENTRY_WRITER;
 		if (actor->xid == 0)
 			item->flags |= PGCACHE_ENTRY_ASOF;
-		if (actor->xid == 0 && op->asof == op->bound->snap.asof &&
-			op->bound->fence == PG_UINT64_MAX)
+		if (actor->xid == 0 && op->exact)
 			item->flags |= PGCACHE_ENTRY_EXACT;
 		item->writer = actor->xid != 0 ? actor->xid : op->asof;
 	}

@@ -92,11 +92,15 @@ append_put(const PgCacheItem *item, PgCacheIncarnation incarnation,
 
 	/* In a function, or with a lease, they may be read later than the bound. */
 	op->asof = bound->snap.asof;
-	if (owner != NULL)
+	if (item->flags & PGCACHE_ENTRY_EXACT)
+		op->asof = item->writer;
+	else if (owner != NULL)
 		op->asof = Max(op->asof, owner->asof);
 	else if (ActiveSnapshotSet() &&
 			 pgcache_snap_from(GetActiveSnapshot(), &snap))
 		op->asof = Max(op->asof, snap.asof);
+	op->exact = (item->flags & PGCACHE_ENTRY_EXACT) != 0 ||
+		(op->asof == bound->snap.asof && bound->fence == PG_UINT64_MAX);
 	if (ntables > 0 &&
 		!pgcache_watch_own_changes(tables, ntables, &op->own_changes))
 		op->bound = &pgcache_bound_never;

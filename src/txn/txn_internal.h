@@ -60,6 +60,7 @@ typedef struct PgCacheOp
 	uint64		nsuperseded;	/* PUT: earlier ones that are not in the log */
 	const PgCacheBound *bound;	/* PUT: since when its data count as read */
 	uint64		asof;			/* PUT: no part of the data is read later */
+	bool		exact;			/* nor earlier */
 	uint64		own_changes;	/* PUT with tables: as they were then */
 
 	/* of several keys */
@@ -189,7 +190,10 @@ extern bool pgcache_log_hits_key(const PgCacheKey *key);
  */
 extern bool pgcache_log_depend(PgCacheOp *put, const Oid *tables, int ntables);
 
-/* As pgcache_txn_put, for an entry of the store that is put again. */
+/*
+ * As pgcache_txn_put, for an entry of the store that is put again; with the flag
+ * EXACT, as of the item's writer.
+ */
 extern void pgcache_log_put_again(const PgCacheItem *item,
 								  PgCacheIncarnation incarnation,
 								  const PgCacheBound *bound,
