@@ -74,6 +74,7 @@ typedef struct PgCacheSharedSlot
 	PgCacheSlotState state;
 	PgCacheSpaceKey key;
 	PgCacheIncarnation incarnation;
+	uint64		born;			/* publish number when it got that */
 	int			provisional;	/* number of a backend, or -1 */
 	PgCacheQuota quota;
 	uint64		quota_version;	/* change count when it was read */
@@ -261,6 +262,7 @@ allocate_slot(const PgCacheSpaceKey *key, bool provisional)
 	s->state = SLOT_USED;
 	s->key = *key;
 	s->incarnation = shared->last_incarnation;
+	s->born = pgcache_store_seq(pgcache_store);
 	s->provisional = provisional ? PGCACHE_MY_BACKEND : -1;
 	memset(&s->quota, 0, sizeof(s->quota));
 	s->quota_version = 0;
@@ -349,6 +351,13 @@ pgcache_space_has_slot(uint16 slot, PgCacheIncarnation incarnation)
 	has = s->state != SLOT_FREE && s->incarnation == incarnation;
 	LWLockRelease(lock);
 	return has;
+}
+
+uint64
+pgcache_space_slot_born(uint16 slot)
+{
+	Assert(own_hold != NULL);
+	return shared->slots[slot].born;
 }
 
 PgCacheIncarnation

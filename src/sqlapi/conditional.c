@@ -133,27 +133,6 @@ store_now(PgCachePut *put, Look *look, PgCachePutMode mode, uint64 version)
 	return result;
 }
 
-/* Whether the namespace was cleared, or everything, since the data were read. */
-static bool
-is_cleared(const PgCacheItem *item, const PgCacheBound *bound)
-{
-	PgCacheStamp stamps[] = {
-		pgcache_stamp_of_space(item->key.space),
-		pgcache_stamp_of_unslotted(MyDatabaseId),
-		pgcache_stamp_of_database(MyDatabaseId)
-	};
-
-	for (int i = 0; i < lengthof(stamps); i++)
-	{
-		PgCacheRing ring;
-
-		pgcache_stamp_read(stamps[i], &ring);
-		if (pgcache_rule_stale(&ring, bound))
-			return true;
-	}
-	return false;
-}
-
 /* As store_now, but not what was cleared, or a tag or predicate invalidated. */
 static PgCachePutResult
 store_fresh(PgCachePut *put, Look *look, PgCachePutMode mode, uint64 version)
@@ -161,7 +140,8 @@ store_fresh(PgCachePut *put, Look *look, PgCachePutMode mode, uint64 version)
 	const PgCacheItem *item = &put->item;
 	const PgCacheBound *bound = pgcache_statement_bound();
 
-	if (!depend_on_tags(put) || bound == NULL || is_cleared(item, bound) ||
+	if (!depend_on_tags(put) || bound == NULL ||
+		pgcache_txn_is_cleared(item->key.space, bound, false) ||
 		!pgcache_baseline_allows(&bound->snap) ||
 		pgcache_predicate_stale(item->key.space, item->key.data,
 								item->key.len, item->tags, item->ntags,

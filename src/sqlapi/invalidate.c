@@ -116,9 +116,11 @@ pgcache_sql_invalidate_tags(PG_FUNCTION_ARGS)
 
 		for (int i = 0; i < n; i++)
 		{
+			if (!spaces[i].writable)
+				continue;
 			if (spaces[i].incarnation == 0)
 				pgcache_txn_invalidate_unslotted(since, pgcache_args_now(spaces[i].transactional));
-			else if (spaces[i].writable)
+			else
 				invalidate_tags(&set, spaces[i].slot, spaces[i].incarnation,
 								spaces[i].transactional);
 		}

@@ -143,8 +143,21 @@ find_finished(PgCacheStamp number, PgCacheFinished *finished)
 	pgcache_stamp_read(number, &ring);
 	if (ring.at[PGCACHE_RING_SIZE - 1].number == 0)
 		return;
+	for (int i = 0; i < PGCACHE_RING_SIZE; i++)
+	{
+		if (ring.at[i].kind == PGCACHE_PUBLISH_PREPARED)
+		{
+			/* So that none that has been resolved falls out. */
+			pgcache_ddl_resolve(number);
+			pgcache_stamp_read(number, &ring);
+			break;
+		}
+	}
 	for (int i = PGCACHE_RING_SIZE - 1; i >= 0; i--)
 	{
+		/* It stays if there is any other. */
+		if (ring.at[i].kind == PGCACHE_PUBLISH_PREPARED)
+			continue;
 		if (pgcache_has_finished(finished, &ring.at[i]))
 			break;
 		if (pgcache_xid_finished(ring.at[i].writer))

@@ -258,7 +258,7 @@ pgcache_announce_send(void)
 	StringInfoData s;
 
 	if (!pgcache_notify || RecoveryInProgress() ||
-		(!pgcache_txn_pending && notes == NIL))
+		(!pgcache_txn_pending && notes == NIL && !notes_cut))
 		return;
 	initStringInfo(&s);
 	if (notes_cut || !collect(&s) || s.len > MAX_MESSAGE)
@@ -284,7 +284,10 @@ pgcache_announce_abort_sub(int level)
 		Note	   *note = lfirst(lc);
 
 		if (note->json == NULL && note->level >= level)
+		{
 			notes = foreach_delete_current(notes, lc);
+			notes_len -= NAMEDATALEN;
+		}
 	}
 }
 

@@ -82,16 +82,44 @@ key_is_stale(const Admission *a)
 		(a->actor->xid == 0 && pgcache_rule_older(&ring, &a->bound));
 }
 
+/*
+ * Of what was published for namespaces without a slot only that counts which is
+ * older than the slot: whoever published later has looked at the slots afterwards,
+ * and published for the namespace itself if that was meant.
+ */
+static bool
+is_unslotted_stale(uint16 slot, const PgCacheBound *bound)
+{
+	uint64		born = pgcache_space_slot_born(slot);
+	PgCacheRing ring;
+	int			n = 0;
+
+	pgcache_stamp_read(pgcache_stamp_of_unslotted(MyDatabaseId), &ring);
+	for (int i = 0; i < PGCACHE_RING_SIZE; i++)
+	{
+		if (ring.at[i].number < born)
+			ring.at[n++] = ring.at[i];
+	}
+	while (n < PGCACHE_RING_SIZE)
+		ring.at[n++].number = 0;
+	return pgcache_rule_stale(&ring, bound);
+}
+
+bool
+pgcache_txn_is_cleared(uint16 slot, const PgCacheBound *bound, bool with_tables)
+{
+	return stamp_is_stale(pgcache_stamp_of_space(slot), bound, false) ||
+		is_unslotted_stale(slot, bound) ||
+		stamp_is_stale(pgcache_stamp_of_database(MyDatabaseId), bound, with_tables);
+}
+
 /* Whether one of what the put depends on was. */
 static bool
 deps_are_stale(const Admission *a)
 {
 	const PgCacheItem *item = &a->op->item;
 
-	if (stamp_is_stale(pgcache_stamp_of_space(item->key.space), &a->bound, false) ||
-		stamp_is_stale(pgcache_stamp_of_unslotted(MyDatabaseId), &a->bound, false) ||
-		stamp_is_stale(pgcache_stamp_of_database(MyDatabaseId), &a->bound,
-					   item->ntables > 0))
+	if (pgcache_txn_is_cleared(item->key.space, &a->bound, item->ntables > 0))
 		return true;
 	for (int i = 0; i < item->nstamps; i++)
 	{

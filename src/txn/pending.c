@@ -220,6 +220,17 @@ act_now(PgCacheOp *op)
 	pgcache_announce_now(op);
 }
 
+/*
+ * Whether the key's namespace got its slot after a change of all those that had
+ * none.
+ */
+static bool
+was_unslotted(const PgCacheKey *key)
+{
+	return pgcache_log.unslotted != 0 &&
+		key->incarnation > pgcache_log.unslotted_since;
+}
+
 /* Whether a pending change is of an item's key, or hits its tags. */
 static bool
 has_own_changes(const PgCacheItem *item)
@@ -230,7 +241,7 @@ has_own_changes(const PgCacheItem *item)
 
 	if (!pgcache_txn_pending)
 		return false;
-	if (pgcache_log_find(&item->key) != NULL)
+	if (was_unslotted(&item->key) || pgcache_log_find(&item->key) != NULL)
 		return true;
 	for (int i = 0; i < item->ntags; i++)
 	{
@@ -640,7 +651,7 @@ pgcache_log_hits(const PgCacheKey *key, PgCacheRef *ref)
 {
 	dlist_iter	iter;
 
-	if (hits_tags(key->incarnation, ref))
+	if (was_unslotted(key) || hits_tags(key->incarnation, ref))
 		return true;
 	dlist_foreach(iter, &pgcache_log.wide)
 	{
@@ -658,6 +669,8 @@ pgcache_log_hits_key(const PgCacheKey *key)
 {
 	dlist_iter	iter;
 
+	if (was_unslotted(key))
+		return true;
 	dlist_foreach(iter, &pgcache_log.wide)
 	{
 		PgCacheOp  *wide = pgcache_op_of_kind(iter.cur);

@@ -102,6 +102,13 @@ extern bool pgcache_txn_latest(const PgCacheKey *key, PgCacheRef *ref,
 extern void pgcache_txn_refuse_own(const PgCacheItem *item, const char *function);
 
 /*
+ * Whether the namespace with that slot was cleared, or everything, since the data
+ * were read; with_tables: or DDL of any table.  Raises nothing.
+ */
+extern bool pgcache_txn_is_cleared(uint16 slot, const PgCacheBound *bound,
+								   bool with_tables);
+
+/*
  * Whether a transaction has begun to change the key since a publish number, which
  * pgcache_txn_latest has not waited for then.  Allocates nothing, raises nothing.
  */
