@@ -138,7 +138,7 @@ typedef struct PgCacheBound
 	uint64		past[PGCACHE_PAST_XIDS];	/* likewise, its transactions
 											 * before this within one
 											 * statement; 0: none */
-	uint64		own_asof;		/* likewise, the highest asof of its puts */
+	uint64		own_asof[PGCACHE_PAST_XIDS];	/* likewise, as of when it put; 0: none */
 	bool		recovery;		/* read while the server was a standby, which
 								 * knows nothing of what is published */
 } PgCacheBound;
@@ -163,8 +163,11 @@ extern bool pgcache_rule_ddl(const PgCacheRing *ring, const PgCacheBound *bound)
 static inline bool
 pgcache_rule_older(const PgCacheRing *ring, const PgCacheBound *bound)
 {
-	return bound->snap.asof < ring->asof && bound->own_asof < ring->asof &&
-		!PGCACHE_BROKEN(noasof);
+	bool		older = bound->snap.asof < ring->asof;
+
+	for (int i = 0; older && i < PGCACHE_PAST_XIDS; i++)
+		older = bound->own_asof[i] != ring->asof;
+	return older && !PGCACHE_BROKEN(noasof);
 }
 
 /* ---- serving --------------------------------------------------------------- */

@@ -433,6 +433,26 @@ find_match(PgCacheOp **ops, int n, const PgCacheMeta *meta, const char *data)
 	return NULL;
 }
 
+/*
+ * Deletes an entry that was scanned, or what cache_incr has made of it since, which
+ * goes on with its tags and time of creation.  Other puts have tested predicates.
+ */
+static bool
+delete_scanned(const PgCacheKey *key, const PgCacheMeta *meta)
+{
+	uint64		version = meta->version;
+	PgCacheRef	ref;
+
+	while (!pgcache_store_delete_version(pgcache_store, key, version))
+	{
+		if (!pgcache_store_find(pgcache_store, key, &ref) ||
+			ref.meta.created != meta->created)
+			return false;
+		version = ref.meta.version;
+	}
+	return true;
+}
+
 /* All are tested on the way, so that the store is copied once. */
 void
 pgcache_ops_delete_matching(PgCacheOp **ops, int n)
@@ -461,7 +481,7 @@ pgcache_ops_delete_matching(PgCacheOp **ops, int n)
 			if (op == NULL)
 				continue;
 			pgcache_store_key(pgcache_store, &key, meta->space, data, meta->key_len);
-			if (pgcache_store_delete_version(pgcache_store, &key, meta->version))
+			if (delete_scanned(&key, meta))
 				op->count++;
 		}
 		MemoryContextSwitchTo(caller);

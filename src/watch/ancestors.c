@@ -17,6 +17,9 @@
  * change.  The callback may come at any time, also while the cache is used or
  * filled, and only leaves a note.
  *
+ * What a relation's family was before the own transaction's DDL is in a second
+ * cache, which any such message makes void.
+ *
  * Whether a message came that the cache needs is not a question: the transaction
  * holds a lock on the relation, and got the messages of those before it with that.
  * Ancestors further up may get new ancestors meanwhile, if they are attached by
@@ -62,6 +65,11 @@ static HTAB *members = NULL;	/* every Oid in a family */
 #define NRECENT			256
 static const PgCacheFamily *recent[NRECENT];
 static bool outdated = false;
+
+/* Families of the past, as of a number of messages. */
+static MemoryContext past_context = NULL;
+static HTAB *past = NULL;
+static uint64 past_messages = 0;
 
 static void
 on_relcache_message(Datum arg, Oid relation)
@@ -239,25 +247,52 @@ pgcache_family(Oid relation)
 	return family;
 }
 
-/*
- * Rows of pg_inherits that the own transaction deleted, or anybody before, are
- * still there for SnapshotAny.
- */
-PgCacheFamily
-pgcache_family_past(Oid relation)
+static void
+start_past_anew(void)
 {
-	List	   *list = list_family(relation, SnapshotAny);
-	PgCacheFamily family = make_family(relation, list);
+	HASHCTL		of_past = {
+		.keysize = sizeof(Oid),
+		.entrysize = sizeof(PgCacheFamily)
+	};
 
-	list_free(list);
-	return family;
+	past = NULL;
+	if (past_context == NULL)
+		past_context = AllocSetContextCreate(TopMemoryContext, "pg_cache past families",
+											 ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(past_context);
+	of_past.hcxt = past_context;
+	past = hash_create("pg_cache past families", 64, &of_past,
+					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	past_messages = pgcache_relcache_messages;
 }
 
-void
-pgcache_family_free(PgCacheFamily *family)
+/*
+ * Rows of pg_inherits that the own transaction deleted, or anybody before, are
+ * still there for SnapshotAny.  A message that comes meanwhile makes the cache
+ * void for the next call.
+ */
+const PgCacheFamily *
+pgcache_family_past(Oid relation)
 {
-	pfree(unconstify(Oid *, family->oids));
-	pfree(unconstify(PgCacheStamp *, family->stamps));
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *list;
+	PgCacheFamily family;
+	PgCacheFamily *entry;
+
+	if (past == NULL || past_messages != pgcache_relcache_messages ||
+		hash_get_num_entries(past) >= MAX_FAMILIES)
+		start_past_anew();
+	entry = hash_search(past, &relation, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry;
+	list = list_family(relation, SnapshotAny);
+	MemoryContextSwitchTo(past_context);
+	family = make_family(relation, list);
+	MemoryContextSwitchTo(caller);
+	list_free(list);
+	entry = hash_search(past, &relation, HASH_ENTER, NULL);
+	*entry = family;
+	return entry;
 }
 
 void

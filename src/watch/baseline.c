@@ -14,6 +14,11 @@
  * the stamps of the relations that it holds locks on, as it would have done
  * itself.  From then on it is a transaction as others.
  *
+ * Whoever commits or rolls it back first ends it, then releases its locks, one by
+ * one.  So locks say something only if it has not ended after they were read.  If
+ * it has, nothing is listed or published for it, and data that were read by a
+ * snapshot which doesn't see it are not stored.
+ *
  * Why a snapshot can be judged by the list alone:
  *
  * - If its xmin is start or later, it sees all that was there before.
@@ -51,6 +56,7 @@
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "storage/lock.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -153,6 +159,18 @@ find_old(PgCacheSharedPrepared *old, int n, uint64 xid)
 	return NULL;
 }
 
+/* Leaves out those that have ended since their locks were read. */
+static int
+leave_out_ended(PgCacheSharedPrepared *old, int n)
+{
+	int			left = 0;
+
+	for (int i = 0; i < n; i++)
+		if (TransactionIdIsInProgress((TransactionId) old[i].xid))
+			old[left++] = old[i];
+	return left;
+}
+
 /* Every transaction that is prepared holds a lock on its own id at least. */
 static int
 list_old(PgCacheSharedPrepared *old)
@@ -184,7 +202,7 @@ list_old(PgCacheSharedPrepared *old)
 		if (is_mark(&lock->locktag))
 			prepared->marked = true;
 	}
-	return n;
+	return leave_out_ended(old, n);
 }
 
 /* Makes the list unless somebody has; gives start. */
@@ -212,8 +230,8 @@ make_list(void)
 /* ---- publishing in their place --------------------------------------------- */
 
 /*
- * Publishes a transaction of this database that has not ended.  What it may have
- * done to a relation is known by the lock alone.
+ * Publishes a transaction of this database that had not ended when the locks were
+ * read.  What it may have done to a relation is known by the lock alone.
  */
 static void
 publish_old(const PgCacheSharedPrepared *prepared, const LockData *data)
@@ -226,7 +244,7 @@ publish_old(const PgCacheSharedPrepared *prepared, const LockData *data)
 	{
 		const LockInstanceData *lock = &data->locks[i];
 		TransactionId xid = PGCACHE_LOCK_RESTORED_XID(lock);
-		PgCacheFamily family;
+		const PgCacheFamily *family;
 		List	  **list;
 
 		if (!TransactionIdIsNormal(xid) || pgcache_full_xid(xid) != prepared->xid ||
@@ -237,8 +255,8 @@ publish_old(const PgCacheSharedPrepared *prepared, const LockData *data)
 			continue;
 		list = (lock->holdMask & PGCACHE_STRONG_LOCKS) != 0 ? &strict : &plain;
 		family = pgcache_family_past(lock->locktag.locktag_field2);
-		for (int j = 0; j < family.n; j++)
-			*list = list_append_unique_oid(*list, family.stamps[j]);
+		for (int j = 0; j < family->n; j++)
+			*list = list_append_unique_oid(*list, family->stamps[j]);
 	}
 	foreach(cell, strict)
 	{
@@ -252,7 +270,7 @@ publish_old(const PgCacheSharedPrepared *prepared, const LockData *data)
 	}
 }
 
-/* All that are listed for this database. */
+/* All that are listed for this database and have not ended. */
 static void
 publish_all_old(void)
 {
@@ -266,7 +284,8 @@ publish_all_old(void)
 	{
 		PgCacheSharedPrepared *prepared = &baseline->old[i];
 
-		if (prepared->database != MyDatabaseId || prepared->published)
+		if (prepared->database != MyDatabaseId || prepared->published ||
+			!TransactionIdIsInProgress((TransactionId) prepared->xid))
 			continue;
 		publish_old(prepared, data);
 		LWLockAcquire(baseline->lock, LW_EXCLUSIVE);
@@ -356,29 +375,47 @@ knows_all_running(const PgCacheSnap *snap, uint64 start)
 	return true;
 }
 
+/*
+ * Whether all of this database that the snapshot doesn't see are published.  One
+ * that never will be has ended, so later snapshots see it.
+ */
+static bool
+all_published(const PgCacheSnap *snap)
+{
+	for (int i = 0; i < baseline->n; i++)
+	{
+		PgCacheSharedPrepared *prepared = &baseline->old[i];
+
+		if (prepared->database == MyDatabaseId && !prepared->published &&
+			!pgcache_snap_sees(snap, prepared->xid))
+			return false;
+	}
+
+	/* Who finds the mark finds what was published before. */
+	pg_read_barrier();
+	return true;
+}
+
 static bool
 allows_slowly(const PgCacheSnap *snap, uint64 start)
 {
-	bool		publish = false;
-
 	if (snap->xmax <= start && !knows_all_running(snap, start))
 		return false;
 	for (int i = 0; i < baseline->n; i++)
 	{
 		PgCacheSharedPrepared *prepared = &baseline->old[i];
 
-		if (prepared->database != MyDatabaseId || pgcache_snap_sees(snap, prepared->xid))
-			continue;
-		if (prepared->marked)
+		if (prepared->database == MyDatabaseId && prepared->marked &&
+			!pgcache_snap_sees(snap, prepared->xid))
 		{
 			tell(prepared);
 			return false;
 		}
-		publish |= !prepared->published;
 	}
-	if (publish)
-		publish_all_old();
-	return true;
+	if (all_published(snap))
+		return true;
+	publish_all_old();
+	return all_published(snap);
 }
 
 bool

@@ -27,8 +27,9 @@
  * If there is more to publish than our arrays hold, or a message concerns all
  * relations, it is "everything": a strict publish in the database's stamp.
  *
- * What may fail (catalog access, memory) comes before the first publish; nothing
- * can fail after it.  Callbacks registered later run earlier: one that changes
+ * What may well fail (catalog access, memory) comes before the first publish.  If
+ * one publish fails after another, the transaction is rolled back, and what was
+ * published makes for misses.  Callbacks registered later run earlier: one that changes
  * tables in its PRE_COMMIT must belong to a library loaded after this.
  *
  * Locking: none of our own while anything is called.
@@ -52,6 +53,7 @@
 #include "utils/memutils.h"
 #include "utils/pgstat_internal.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 
 #include "base/compat.h"
 #include "shmem/debug_point.h"
@@ -213,15 +215,12 @@ add_defined(void)
 
 	for (int i = 0; i < n && !everything; i++)
 	{
-		PgCacheFamily family;
-
 		if (oids[i] == InvalidOid)
 		{
 			everything = true;
 			break;
 		}
-		family = pgcache_family_past(oids[i]);
-		add_family(&family, !PGCACHE_BROKEN(nostrict));
+		add_family(pgcache_family_past(oids[i]), !PGCACHE_BROKEN(nostrict));
 	}
 }
 
@@ -253,7 +252,7 @@ find_targets(void)
 
 /* ---- publishing ------------------------------------------------------------ */
 
-/* Fails never. */
+/* May fail half-way: to know who has finished, the commit log may be read. */
 static void
 publish_targets(uint64 xid, bool prepare)
 {
@@ -282,6 +281,8 @@ publish_changes(bool prepare)
 	if (!FullTransactionIdIsValid(xid))
 		return;
 	find_targets();
+	if (TransactionIdIsValid(TransactionXmin))
+		pgcache_note_finished(pgcache_full_xid(TransactionXmin));
 #ifdef PGCACHE_TEST
 	if (ntargets > 0)
 		PGCACHE_DEBUG_POINT("watch-before-publish");
@@ -380,24 +381,13 @@ is_among(const PgCacheFamily *family, const Oid *tables, int n)
 	return false;
 }
 
-/*
- * Whether a change of the relation is one of a table in the list.  Under
- * AccessExclusiveLock it may have been dropped, or taken from its parents.
- */
-static bool
-concerns(Oid relation, LOCKMASK modes, const Oid *tables, int n)
+/* Under AccessExclusiveLock it may have been dropped, or taken from its parents. */
+bool
+pgcache_change_concerns(Oid relation, LOCKMASK modes, const Oid *tables, int n)
 {
-	PgCacheFamily past;
-	bool		result;
-
-	if (is_among(pgcache_family(relation), tables, n))
-		return true;
-	if ((modes & LOCKBIT_ON(AccessExclusiveLock)) == 0)
-		return false;
-	past = pgcache_family_past(relation);
-	result = is_among(&past, tables, n);
-	pgcache_family_free(&past);
-	return result;
+	return is_among(pgcache_family(relation), tables, n) ||
+		((modes & LOCKBIT_ON(AccessExclusiveLock)) != 0 &&
+		 is_among(pgcache_family_past(relation), tables, n));
 }
 
 /* The modes held on the tables and their descendants; all if not known. */
@@ -412,7 +402,7 @@ modes_held(const Oid *tables, int n)
 		return PGCACHE_WRITE_LOCKS;
 	for (int i = 0; i < nlocks; i++)
 		if ((locks[i].modes & ~modes) != 0 &&
-			concerns(locks[i].relation, locks[i].modes, tables, n))
+			pgcache_change_concerns(locks[i].relation, locks[i].modes, tables, n))
 			modes |= locks[i].modes;
 	return modes;
 }
@@ -453,7 +443,7 @@ count_changes(const Oid *tables, int n, uint64 *sum)
  * relation.
  */
 bool
-pgcache_watch_own_changes(const Oid *tables, int n, uint64 *number)
+pgcache_watch_count_changes(const Oid *tables, int n, uint64 *number)
 {
 	LOCKMASK	modes;
 	uint64		sum;
@@ -470,6 +460,14 @@ pgcache_watch_own_changes(const Oid *tables, int n, uint64 *number)
 		sum += (pgcache_relcache_messages + 1) << 32;
 	*number = sum;
 	return true;
+}
+
+bool
+pgcache_watch_own_changes(const Oid *tables, int n, uint64 *number)
+{
+	return pgcache_watch_count_changes(tables, n, number) &&
+		(*number == 0 || pgcache_statement_sees_own_changes()) &&
+		!pgcache_seen_undone(tables, n);
 }
 
 void

@@ -6,18 +6,22 @@
  * A function that puts into the cache has its data from the statements it ran
  * before, or from the statement that calls it.  All of them read as of the
  * snapshot of the outermost statement or later, so that counts.  Hooks of the
- * executor and of utility statements note it.
+ * executor and of utility statements (hooks.c) note it.
  *
  * Which statement is the outermost:
  *
- * - At depth 0 each run of a portal's query, and each utility statement with an
+ * - At depth 0 each run of a client's portal, and each utility statement with an
  *	 active snapshot (CALL, DO, COPY, CREATE TABLE AS, EXPLAIN ANALYZE).
  * - Without a portal (deferred triggers at commit, apply and background workers,
  *	 functions called by the protocol) queries at depth 0 belong to one program, so
  *	 what was noted first in the transaction stays.
+ * - Such a program may have cursors, which are portals with a name (FOR loops of
+ *	 PL/pgSQL).  A client's portal may have a name, too, but then it is run by a
+ *	 message of its own.  So a named one belongs to what was noted by a program, or
+ *	 in the same message.
  * - A CALL or DO may end transactions on its way, and put what it read before.  So
- *	 its snapshot goes on counting, and the last transactions that it has ended are
- *	 as its own.
+ *	 its snapshot goes on counting, the last transactions that it has ended are as
+ *	 its own, and what it put in them without an xid is not newer than its data.
  * - A query run within that has an earlier snapshot than what was noted, as a
  *	 cursor that an earlier statement opened: its snapshot counts from then on.
  *
@@ -39,8 +43,9 @@
  *	 several plans made, the first one's epoch counts for all.
  *
  * A note is a pointer to the snapshot, which the executor keeps as long as the
- * query runs, and the numbers.  It is copied, to live until the transaction's end,
- * when somebody asks, and at once where the snapshot may go away earlier.
+ * query runs, and the numbers.  Where the snapshot may go away earlier, its contents
+ * are kept in memory of ours that is used again for the next note.  When somebody
+ * asks it is copied, to live until the transaction's end.
  *
  * Locking: none.
  *
@@ -53,14 +58,12 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
-#include "optimizer/planner.h"
+#include "port/pg_bitutils.h"
 #include "replication/walsender.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "tcop/pquery.h"
-#include "tcop/utility.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -78,13 +81,6 @@ typedef struct Numbers
 	uint32		epoch;
 } Numbers;
 
-/* What tells an earlier snapshot from a later one, and equal ones. */
-typedef struct When
-{
-	TransactionId xmax;
-	uint32		running;
-} When;
-
 /* The query that was last started at depth 0, or where nothing was noted. */
 static struct
 {
@@ -92,35 +88,59 @@ static struct
 	LocalTransactionId lxid;
 	Portal		portal;
 	TimestampTz message;		/* time of the client's message */
-	When		when;
+	TransactionId xmax;			/* of its snapshot */
+	uint32		listed;
 	Numbers		numbers;
 }			started;
+
+/* When a snapshot was taken.  The transactions are counted when that is needed. */
+typedef struct When
+{
+	TransactionId xmax;
+	bool		counted;
+	uint32		running;
+} When;
 
 /* The outermost statement. */
 static struct
 {
 	LocalTransactionId lxid;	/* transaction that it is of; 0: none noted */
-	QueryDesc  *query;			/* of which it is, or NULL */
-	Snapshot	snapshot;		/* NULL once it is copied */
-	PgCacheBound *bound;		/* the copy */
+	QueryDesc  *query;			/* the query at depth 0 that it is of, or NULL */
+	Snapshot	snapshot;		/* NULL once it is kept */
+	PgCacheBound *bound;		/* a copy, if somebody asked */
 	When		when;
 	Numbers		numbers;
+	TimestampTz message;		/* time of the client's message */
+	bool		program;		/* of a program without a portal */
 }			noted;
+
+/* A bound in memory that is never freed. */
+typedef struct Kept
+{
+	PgCacheBound bound;
+	TransactionId *xip;
+	uint32		room;			/* of xip */
+} Kept;
+
+/* What was noted, if noted.snapshot is NULL. */
+static Kept kept;
 
 /*
  * A copy of that for a CALL or DO that may end transactions, for those that
- * follow; in memory that is never freed.
+ * follow.
  */
 static struct
 {
+	bool		wanted;			/* such a statement is running */
 	bool		valid;
-	PgCacheBound bound;
-	TransactionId *xip;			/* for as many as a snapshot may have */
+	Kept		kept;
 	When		when;
 	Numbers		numbers;
 	int			npast;			/* transactions ended so far */
+	int			nasof;			/* as of when it put, so far */
 }			carried;
 
+/* 0: no statement is running; else 1. */
 static int	depth = 0;
 
 /* At the end of the session's last transaction. */
@@ -137,12 +157,6 @@ static TimestampTz planned_message = 0;
 /* The transaction that imported its snapshot. */
 static LocalTransactionId imported = InvalidLocalTransactionId;
 
-static ExecutorStart_hook_type prev_start = NULL;
-static ExecutorRun_hook_type prev_run = NULL;
-static ExecutorFinish_hook_type prev_finish = NULL;
-static ProcessUtility_hook_type prev_utility = NULL;
-static planner_hook_type prev_planner = NULL;
-
 /* ---- notes ----------------------------------------------------------------- */
 
 static inline LocalTransactionId
@@ -157,20 +171,30 @@ is_noted(void)
 	return noted.lxid != InvalidLocalTransactionId && noted.lxid == present_lxid();
 }
 
-static inline When
-when_taken(Snapshot snapshot)
+/* Some may be listed twice. */
+static inline uint32
+listed_in(Snapshot snapshot)
 {
-	When		when = {snapshot->xmax, pgcache_snap_running(snapshot)};
+	return snapshot->takenDuringRecovery ? snapshot->subxcnt : snapshot->xcnt;
+}
 
-	return when;
+static inline void
+count_noted(void)
+{
+	if (!noted.when.counted)
+		noted.when.running = pgcache_snap_running(noted.snapshot);
+	noted.when.counted = true;
 }
 
 /* As PgCacheSnap.asof, for snapshots of one transaction. */
 static inline bool
-is_earlier(When a, When b)
+is_before_noted(Snapshot snapshot)
 {
-	return a.xmax == b.xmax ? a.running > b.running :
-		TransactionIdPrecedes(a.xmax, b.xmax);
+	if (snapshot->xmax != noted.when.xmax)
+		return TransactionIdPrecedes(snapshot->xmax, noted.when.xmax);
+	count_noted();
+	return listed_in(snapshot) > noted.when.running &&
+		pgcache_snap_running(snapshot) > noted.when.running;
 }
 
 static inline bool
@@ -211,7 +235,6 @@ numbers_now(void)
 static void
 note_start(QueryDesc *query)
 {
-	When		when;
 	TimestampTz message = GetCurrentStatementStartTimestamp();
 	LocalTransactionId lxid = present_lxid();
 
@@ -220,16 +243,17 @@ note_start(QueryDesc *query)
 	started.query = NULL;
 	if (!is_usable(query->snapshot))
 		return;
-	when = when_taken(query->snapshot);
 	if (started.lxid != lxid || started.portal != ActivePortal ||
 		started.message != message ||
-		started.when.xmax != when.xmax || started.when.running != when.running)
+		started.xmax != query->snapshot->xmax ||
+		started.listed != listed_in(query->snapshot))
 		started.numbers = numbers_now();
 	started.query = query;
 	started.lxid = lxid;
 	started.portal = ActivePortal;
 	started.message = message;
-	started.when = when;
+	started.xmax = query->snapshot->xmax;
+	started.listed = listed_in(query->snapshot);
 }
 
 static Numbers
@@ -239,71 +263,94 @@ numbers_of_query(QueryDesc *query)
 		started.numbers : numbers_of_xact();
 }
 
+/* What was noted before is of the same program. */
 static inline void
 note(QueryDesc *query, Snapshot snapshot, Numbers numbers)
 {
+	noted.program = ActivePortal == NULL || (is_noted() && noted.program);
+	noted.message = GetCurrentStatementStartTimestamp();
 	noted.lxid = present_lxid();
 	noted.query = query;
 	noted.snapshot = snapshot;
 	noted.bound = NULL;
-	noted.when = when_taken(snapshot);
+	noted.when.xmax = snapshot->xmax;
+	noted.when.counted = false;
 	noted.numbers = numbers;
 }
 
+static void
+keep_bound(Kept *copy, const PgCacheBound *bound)
+{
+	uint32		n = bound->snap.xcnt;
+
+	if (n > copy->room)
+	{
+		uint32		room = pg_nextpower2_32(Max(n, 64));
+		TransactionId *xip = MemoryContextAlloc(TopMemoryContext,
+												room * sizeof(TransactionId));
+
+		if (copy->xip != NULL)
+			pfree(copy->xip);
+		copy->xip = xip;
+		copy->room = room;
+	}
+	copy->bound = *bound;
+	copy->bound.snap.xip = copy->xip;
+	if (n > 0)
+		memcpy(copy->xip, bound->snap.xip, n * sizeof(TransactionId));
+}
+
 /*
- * Copies what was noted.  NULL, and nothing noted, for a snapshot of recovery
- * that is used after it: what it says of prepared transactions is not known.
+ * Keeps what was noted beyond the life of its snapshot.  False, and nothing noted,
+ * for a snapshot of recovery that is used after it: what it says of prepared
+ * transactions is not known.
  */
-static const PgCacheBound *
-copy_noted(void)
+static bool
+keep_noted(void)
 {
 	PgCacheBound bound = {
 		.noted = noted.numbers.noted,
 		.before = noted.numbers.before,
 		.fence = PG_UINT64_MAX,
-		.ddl_epoch = noted.numbers.epoch
+		.ddl_epoch = noted.numbers.epoch,
+		.recovery = RecoveryInProgress()
 	};
-	MemoryContext caller;
 
-	if ((noted.snapshot->takenDuringRecovery && !RecoveryInProgress()) ||
+	if (noted.snapshot == NULL)
+		return true;
+
+	count_noted();
+
+	/* Also if there is no memory. */
+	noted.lxid = InvalidLocalTransactionId;
+	if ((noted.snapshot->takenDuringRecovery && !bound.recovery) ||
 		!pgcache_snap_from(noted.snapshot, &bound.snap))
-	{
-		noted.lxid = InvalidLocalTransactionId;
-		return NULL;
-	}
-	caller = MemoryContextSwitchTo(TopTransactionContext);
-	noted.bound = pgcache_bound_copy(&bound);
-	MemoryContextSwitchTo(caller);
+		return false;
+	keep_bound(&kept, &bound);
 	noted.snapshot = NULL;
-	return noted.bound;
+	noted.lxid = present_lxid();
+	return true;
 }
 
 static void
-note_copy(Snapshot snapshot, Numbers numbers)
+note_kept(QueryDesc *query, Snapshot snapshot, Numbers numbers)
 {
-	note(NULL, snapshot, numbers);
-	(void) copy_noted();
+	note(query, snapshot, numbers);
+	(void) keep_noted();
 }
 
 /* Keeps what was noted for the transactions that the statement may begin. */
 static void
 carry(void)
 {
-	const PgCacheBound *bound = noted.bound;
-
-	if (bound == NULL || bound->snap.xcnt > GetMaxSnapshotSubxidCount())
+	if (!keep_noted())
 		return;
-	if (carried.xip == NULL)
-		carried.xip = MemoryContextAlloc(TopMemoryContext,
-										 GetMaxSnapshotSubxidCount() *
-										 sizeof(TransactionId));
-	memcpy(carried.xip, bound->snap.xip, bound->snap.xcnt * sizeof(TransactionId));
-	carried.bound = *bound;
-	carried.bound.snap.xip = carried.xip;
-	carried.bound.snap.own = 0;
+	keep_bound(&carried.kept, &kept.bound);
+	carried.kept.bound.snap.own = 0;
 	carried.when = noted.when;
 	carried.numbers = noted.numbers;
 	carried.npast = 0;
+	carried.nasof = 0;
 	carried.valid = true;
 }
 
@@ -311,19 +358,35 @@ carry(void)
 static bool
 note_carried(void)
 {
-	MemoryContext caller;
-
 	if (!carried.valid || depth == 0 || is_noted())
 		return false;
-	caller = MemoryContextSwitchTo(TopTransactionContext);
-	noted.bound = pgcache_bound_copy(&carried.bound);
-	MemoryContextSwitchTo(caller);
+	keep_bound(&kept, &carried.kept.bound);
 	noted.lxid = present_lxid();
 	noted.query = NULL;
 	noted.snapshot = NULL;
+	noted.bound = NULL;
 	noted.when = carried.when;
 	noted.numbers = carried.numbers;
+	noted.message = GetCurrentStatementStartTimestamp();
+	noted.program = ActivePortal == NULL;
 	return true;
+}
+
+/*
+ * Notes a snapshot by which something is read now, if it is earlier than what is
+ * noted.  The query is still that at depth 0, which may run on.
+ */
+static inline void
+heed_snapshot(Snapshot snapshot)
+{
+	Numbers		numbers;
+
+	if (snapshot == noted.snapshot || !is_usable(snapshot) ||
+		likely(!is_before_noted(snapshot)))
+		return;
+	numbers = numbers_of_xact();
+	numbers.epoch = Min(numbers.epoch, noted.numbers.epoch);
+	note_kept(noted.query, snapshot, numbers);
 }
 
 const PgCacheBound *
@@ -335,175 +398,139 @@ pgcache_statement_bound(void)
 			return NULL;
 		note(NULL, GetActiveSnapshot(), numbers_of_xact());
 	}
-	return noted.bound != NULL ? noted.bound : copy_noted();
+	else if (ActiveSnapshotSet())
+		heed_snapshot(GetActiveSnapshot());
+	if (noted.bound == NULL && keep_noted())
+	{
+		MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+
+		noted.bound = pgcache_bound_copy(&kept.bound);
+		MemoryContextSwitchTo(caller);
+	}
+	return noted.bound;
 }
 
 void
 pgcache_statement_note_asof(uint64 asof)
 {
 	if (carried.valid)
-		carried.bound.own_asof = Max(carried.bound.own_asof, asof);
+		carried.kept.bound.own_asof = Max(carried.kept.bound.own_asof, asof);
 }
 
 /* ---- the outermost statement begins and ends -------------------------------- */
 
 static inline void
-begin_query(QueryDesc *query)
+nested_query(QueryDesc *query)
 {
-	/* Without a portal the first stays; and a query runs more than once. */
-	if (is_noted() && (ActivePortal == NULL || noted.query == query))
-		return;
-	noted.lxid = InvalidLocalTransactionId;
-	if (!is_usable(query->snapshot))
-		return;
-	note(query, query->snapshot, numbers_of_query(query));
-	if (ActivePortal == NULL)
-		(void) copy_noted();
-}
+	Snapshot	snapshot = query->snapshot;
 
-/*
- * The snapshot of a utility statement is copied, since it may go away early, as
- * does that of a CALL at a COMMIT within.
- */
-static void
-begin_utility(PlannedStmt *pstmt, ProcessUtilityContext kind)
-{
-	if (is_noted() && ActivePortal == NULL)
-		return;
-	noted.lxid = InvalidLocalTransactionId;
-	if (ActiveSnapshotSet() && is_usable(GetActiveSnapshot()))
+	if (likely(is_noted()) || note_carried())
+		heed_snapshot(snapshot);
+	else if (is_usable(snapshot))
 	{
-		note_copy(GetActiveSnapshot(), numbers_now());
-		if (kind == PROCESS_UTILITY_TOPLEVEL && is_noted() &&
-			(IsA(pstmt->utilityStmt, CallStmt) || IsA(pstmt->utilityStmt, DoStmt)))
+		note_kept(NULL, snapshot, numbers_of_query(query));
+		if (carried.wanted && is_noted())
 			carry();
 	}
 }
 
-/* Called in error recovery as well.  A snapshot that was not copied goes away. */
-static inline void
-end_statement(void)
+static inline bool
+is_named(Portal portal)
 {
-	depth = 0;
-	carried.valid = false;
-	if (noted.bound == NULL)
-		noted.lxid = InvalidLocalTransactionId;
-	last_end = pgcache_stamp_now();
+	return portal->name[0] != '\0';
 }
 
-static inline void
-nested_query(QueryDesc *query)
+/* Whether what begins at depth 0 belongs to the program that the note is of. */
+static inline bool
+continues_noted(void)
 {
-	Snapshot	snapshot = query->snapshot;
-	Numbers		numbers;
-
-	if (likely(is_noted()) || note_carried())
+	if (!is_noted())
+		return false;
+	if (ActivePortal == NULL)
 	{
-		if (snapshot == noted.snapshot || !is_usable(snapshot) ||
-			likely(!is_earlier(when_taken(snapshot), noted.when)))
-			return;
-		numbers = numbers_of_xact();
-		numbers.epoch = Min(numbers.epoch, noted.numbers.epoch);
-		note_copy(snapshot, numbers);
+		noted.program = true;
+		return true;
 	}
-	else if (is_usable(snapshot))
-		note_copy(snapshot, numbers_of_query(query));
+	return is_named(ActivePortal) &&
+		(noted.program || noted.message == GetCurrentStatementStartTimestamp());
 }
 
-/* ---- hooks ----------------------------------------------------------------- */
+/* A statement of the client, or the first one of a program. */
+static inline void
+begin_anew(void)
+{
+	noted.lxid = InvalidLocalTransactionId;
+	carried.wanted = carried.valid = false;
+	pgcache_seen_begin_statement();
+}
 
+static inline void
+begin_query(QueryDesc *query)
+{
+	/* A query may run more than once. */
+	if (is_noted() && noted.query == query)
+		return;
+	if (continues_noted())
+	{
+		nested_query(query);
+		return;
+	}
+	begin_anew();
+	if (!is_usable(query->snapshot))
+		return;
+	note(query, query->snapshot, numbers_of_query(query));
+
+	/*
+	 * Of a program it stays for the next; deferred triggers may follow the
+	 * other.
+	 */
+	if (ActivePortal == NULL || is_named(ActivePortal) || pgcache_changes_rows(query))
+		(void) keep_noted();
+}
+
+/*
+ * The snapshot of a utility statement may go away early, as does that of a CALL at
+ * a COMMIT within.  A CALL by SPI may have none of its own: then that of its first
+ * query counts.
+ */
 static void
-on_executor_start(QueryDesc *query, int eflags)
+begin_utility(PlannedStmt *pstmt)
+{
+	if (!continues_noted())
+	{
+		begin_anew();
+		if (ActiveSnapshotSet() && is_usable(GetActiveSnapshot()))
+			note_kept(NULL, GetActiveSnapshot(), numbers_now());
+	}
+	carried.wanted = IsA(pstmt->utilityStmt, CallStmt) ||
+		IsA(pstmt->utilityStmt, DoStmt);
+	if (carried.wanted && is_noted())
+		carry();
+}
+
+/* ---- for the hooks ---------------------------------------------------------- */
+
+void
+pgcache_statement_start_query(QueryDesc *query)
 {
 	if (depth == 0 || !is_noted())
 		note_start(query);
-	if (prev_start)
-		prev_start(query, eflags);
-	else
-		standard_ExecutorStart(query, eflags);
 }
 
-static void
-run(PGCACHE_RUN_PARAMS)
-{
-	if (prev_run)
-		prev_run(PGCACHE_RUN_ARGS);
-	else
-		standard_ExecutorRun(PGCACHE_RUN_ARGS);
-}
-
-static void
-on_executor_run(PGCACHE_RUN_PARAMS)
+bool
+pgcache_statement_enter_query(QueryDesc *query)
 {
 	if (depth > 0)
 	{
 		nested_query(query);
-		run(PGCACHE_RUN_ARGS);
-		return;
-	}
-#ifdef PGCACHE_TEST
-	pgcache_changes_note_query(query);
-#endif
-	begin_query(query);
-	depth = 1;
-	PG_TRY();
-	{
-		run(PGCACHE_RUN_ARGS);
-	}
-	PG_FINALLY();
-	{
-		end_statement();
-	}
-	PG_END_TRY();
-}
-
-static void
-finish(QueryDesc *query)
-{
-	if (prev_finish)
-		prev_finish(query);
-	else
-		standard_ExecutorFinish(query);
-}
-
-/* Triggers at the end of the statement run here. */
-static void
-on_executor_finish(QueryDesc *query)
-{
-	if (depth > 0)
-	{
-		nested_query(query);
-		finish(query);
-		return;
+		return false;
 	}
 	begin_query(query);
-	depth = 1;
-	PG_TRY();
-	{
-		finish(query);
-	}
-	PG_FINALLY();
-	{
-		end_statement();
-	}
-	PG_END_TRY();
+	return true;
 }
 
-static void
-utility(PlannedStmt *pstmt, const char *text, bool read_only,
-		ProcessUtilityContext kind, ParamListInfo params,
-		QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
-{
-	if (prev_utility)
-		prev_utility(pstmt, text, read_only, kind, params, env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, text, read_only, kind, params, env, dest, qc);
-}
-
-static void
-on_utility(PlannedStmt *pstmt, const char *text, bool read_only,
-		   ProcessUtilityContext kind, ParamListInfo params,
-		   QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+bool
+pgcache_statement_enter_utility(PlannedStmt *pstmt)
 {
 	if (IsA(pstmt->utilityStmt, VariableSetStmt))
 	{
@@ -513,40 +540,42 @@ on_utility(PlannedStmt *pstmt, const char *text, bool read_only,
 			imported = present_lxid();
 	}
 	if (depth > 0)
-	{
-		utility(pstmt, text, read_only, kind, params, env, dest, qc);
-		return;
-	}
-	begin_utility(pstmt, kind);
-	depth = 1;
-	PG_TRY();
-	{
-		utility(pstmt, text, read_only, kind, params, env, dest, qc);
-	}
-	PG_FINALLY();
-	{
-		end_statement();
-	}
-	PG_END_TRY();
+		return false;
+	begin_utility(pstmt);
+	return true;
 }
 
-static PlannedStmt *
-on_plan(Query *parse, const char *text, int cursor_options, ParamListInfo params)
+void
+pgcache_statement_run(void)
 {
-	if (depth == 0 && planned_message != GetCurrentStatementStartTimestamp())
-	{
-		uint32		epoch = pgcache_ddl_epoch();
+	depth = 1;
+}
 
-		planned_message = GetCurrentStatementStartTimestamp();
-		if (epoch != session_epoch)
-		{
-			AcceptInvalidationMessages();
-			session_epoch = epoch;
-		}
+/* Called in error recovery as well.  A snapshot that was not kept goes away. */
+void
+pgcache_statement_leave(void)
+{
+	depth = 0;
+	carried.wanted = carried.valid = false;
+	if (noted.snapshot != NULL)
+		noted.lxid = InvalidLocalTransactionId;
+	last_end = pgcache_stamp_now();
+}
+
+void
+pgcache_statement_plan(void)
+{
+	uint32		epoch;
+
+	if (depth > 0 || planned_message == GetCurrentStatementStartTimestamp())
+		return;
+	epoch = pgcache_ddl_epoch();
+	planned_message = GetCurrentStatementStartTimestamp();
+	if (epoch != session_epoch)
+	{
+		AcceptInvalidationMessages();
+		session_epoch = epoch;
 	}
-	if (prev_planner)
-		return prev_planner(parse, text, cursor_options, params);
-	return standard_planner(parse, text, cursor_options, params);
 }
 
 /* When a transaction has ended and released its locks. */
@@ -557,11 +586,12 @@ on_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *
 		return;
 	if (carried.valid && depth > 0 &&
 		FullTransactionIdIsValid(GetTopFullTransactionIdIfAny()))
-		carried.bound.past[carried.npast++ % PGCACHE_PAST_XIDS] =
+		carried.kept.bound.past[carried.npast++ % PGCACHE_PAST_XIDS] =
 			U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 	noted.lxid = InvalidLocalTransactionId;
 	noted.bound = NULL;
 	noted.query = NULL;
+	noted.program = false;
 	started.query = NULL;
 	xact_number = last_end = pgcache_stamp_now();
 	xact_epoch = session_epoch = pgcache_ddl_epoch();
@@ -570,15 +600,5 @@ on_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *
 void
 pgcache_statement_init(void)
 {
-	prev_start = ExecutorStart_hook;
-	ExecutorStart_hook = on_executor_start;
-	prev_run = ExecutorRun_hook;
-	ExecutorRun_hook = on_executor_run;
-	prev_finish = ExecutorFinish_hook;
-	ExecutorFinish_hook = on_executor_finish;
-	prev_utility = ProcessUtility_hook;
-	ProcessUtility_hook = on_utility;
-	prev_planner = planner_hook;
-	planner_hook = on_plan;
 	RegisterResourceReleaseCallback(on_release, NULL);
 }

@@ -22,5 +22,7 @@ pgcache_watch_init(void)
 {
 	pgcache_ancestors_init();
 	pgcache_changes_init();
+	pgcache_seen_init();
 	pgcache_statement_init();
+	pgcache_hooks_init();
 }

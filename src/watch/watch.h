@@ -7,6 +7,8 @@
  *	  changes.c		publishes them before commit; own writes
  *	  ancestors.c	the relations that a change of one counts for
  *	  statement.c	the snapshot of the outermost statement running
+ *	  seen.c		whether what is read knows the own changes
+ *	  hooks.c		tell these two what is running
  *	  baseline.c	transactions from before the server's start
  *
  * Copyright (c) 2026, pg_cache contributors
@@ -28,16 +30,20 @@
 extern const PgCacheBound *pgcache_statement_bound(void);
 
 /*
- * Whether the active snapshot sees all that the own transaction has changed; not
- * in a statement that itself changes something.
- */
-extern bool pgcache_statement_sees_own_changes(void);
-
-/*
- * To be called when a transaction without xid has put something as of that: what
- * the same CALL or DO puts later is not older.  Never fails.
+ * To be called when a transaction without an xid commits, for each put that it
+ * stored, with the put's asof: a CALL or DO may go on in the next transaction.
+ * Can't fail.
  */
 extern void pgcache_statement_note_asof(uint64 asof);
+
+/* ---- seen.c ---------------------------------------------------------------- */
+
+/*
+ * Whether data that the session has now were read knowing all that the own
+ * transaction has changed up to now; true where there is no active snapshot, as
+ * at commit.
+ */
+extern bool pgcache_statement_sees_own_changes(void);
 
 /* ---- changes.c ------------------------------------------------------------- */
 
@@ -51,6 +57,12 @@ extern bool pgcache_watch_wrote(const Oid *tables, int n);
  * A number that changes with every change that the own transaction makes to the
  * tables or their descendants; 0 where it made none.  False where that can't be
  * known (it wrote, and track_counts is off).
+ */
+extern bool pgcache_watch_count_changes(const Oid *tables, int n, uint64 *number);
+
+/*
+ * The same for a put: also false where the data may have been read without seeing
+ * what the number counts, or seeing what was rolled back since.
  */
 extern bool pgcache_watch_own_changes(const Oid *tables, int n, uint64 *number);
 

@@ -58,10 +58,9 @@ extern const PgCacheFamily *pgcache_family(Oid relation);
 
 /*
  * The same, with the ancestors that the relation had before the own transaction
- * took it from them or dropped it, in the current memory context.
+ * took it from them or dropped it.
  */
-extern PgCacheFamily pgcache_family_past(Oid relation);
-extern void pgcache_family_free(PgCacheFamily *family);
+extern const PgCacheFamily *pgcache_family_past(Oid relation);
 
 /*
  * How many messages about relations that are no catalogs this backend has
@@ -73,6 +72,13 @@ extern void pgcache_ancestors_init(void);
 
 /* ---- changes.c ------------------------------------------------------------- */
 
+/*
+ * Whether a change of the relation, with these locks held, is one of a table in
+ * the list or of a descendant.
+ */
+extern bool pgcache_change_concerns(Oid relation, LOCKMASK modes,
+									const Oid *tables, int n);
+
 extern void pgcache_changes_init(void);
 
 #ifdef PGCACHE_TEST
@@ -82,7 +88,48 @@ extern void pgcache_changes_note_query(QueryDesc *query);
 
 /* ---- statement.c ----------------------------------------------------------- */
 
+/*
+ * What hooks.c tells of: a query is started; a query or utility statement is to be
+ * run, true if at depth 0; it is run now, and that at depth 0 has ended; something
+ * is to be planned.
+ */
+extern void pgcache_statement_start_query(QueryDesc *query);
+extern bool pgcache_statement_enter_query(QueryDesc *query);
+extern bool pgcache_statement_enter_utility(PlannedStmt *pstmt);
+extern void pgcache_statement_run(void);
+extern void pgcache_statement_leave(void);
+extern void pgcache_statement_plan(void);
+
 extern void pgcache_statement_init(void);
+
+/* ---- hooks.c --------------------------------------------------------------- */
+
+extern void pgcache_hooks_init(void);
+
+/* ---- seen.c ---------------------------------------------------------------- */
+
+/* A statement begins at depth 0. */
+extern void pgcache_seen_begin_statement(void);
+
+/* A command that may change rows begins. */
+extern void pgcache_seen_command(CommandId cid);
+
+/* How many such queries are running, their AFTER triggers not counted. */
+extern int	pgcache_changes_running;
+
+static inline bool
+pgcache_changes_rows(const QueryDesc *query)
+{
+	return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
+}
+
+/*
+ * Whether the statement has rolled back changes of a table in the list, or of a
+ * descendant, which what it read before may show.
+ */
+extern bool pgcache_seen_undone(const Oid *tables, int n);
+
+extern void pgcache_seen_init(void);
 
 /* ---- baseline.c ------------------------------------------------------------ */
 

@@ -83,6 +83,23 @@ $old->query_safe('COMMIT');
 is($old->query_safe('SELECT pgcache_test_baseline_allows()'), 't', 'so is the next');
 $old->quit;
 
+# Its end comes between the list, which another database made, and the question:
+# what it had locked can't be known any more.
+for my $end ('COMMIT', 'ROLLBACK')
+{
+	value(q{BEGIN; UPDATE t SET v = 5; PREPARE TRANSACTION 'tables'});
+	$node->restart;
+	is(value('SELECT pgcache_test_baseline_allows()', 'elsewhere'), 't', 'another database makes the list');
+	$old = $node->background_psql('postgres', on_error_stop => 1);
+	$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+	value("$end PREPARED 'tables'");
+	is($old->query_safe('SELECT pgcache_test_baseline_allows()'), 'f', "not allowed: $end after the list");
+	is(value('SELECT pgcache_test_baseline_allows()'), 't', 'a later snapshot is');
+	is($old->query_safe('SELECT pgcache_test_baseline_allows()'), 'f', 'the older one still not');
+	$old->query_safe('COMMIT');
+	$old->quit;
+}
+
 # ---- changes of the cache
 
 for my $end ('COMMIT', 'ROLLBACK')

@@ -100,6 +100,41 @@ for my $options ('streaming = off', 'streaming = on', 'streaming = on, two_phase
 	$subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION s');
 }
 
+# A trigger that reads, loops and puts, while another session changes what it read.
+$subscriber->safe_psql('postgres', q{
+CREATE TABLE source (v text);
+INSERT INTO source VALUES ('old');
+CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  x text;
+  r record;
+BEGIN
+  SELECT v INTO x FROM public.source;
+  PERFORM pg_advisory_xact_lock(4711);
+  FOR r IN SELECT * FROM public.source LOOP NULL; END LOOP;
+  PERFORM public.cache_put('k' || NEW.id, x);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER fill AFTER INSERT ON quiet FOR EACH ROW EXECUTE FUNCTION fill();
+ALTER TABLE quiet ENABLE ALWAYS TRIGGER fill;
+CREATE SUBSCRIPTION s CONNECTION '} . $connection . q{' PUBLICATION p WITH (copy_data = off)});
+$subscriber->wait_for_subscription_sync($publisher, 's');
+$publisher->safe_psql('postgres', 'INSERT INTO quiet VALUES (1)');
+$publisher->wait_for_catchup('s');
+is($subscriber->safe_psql('postgres', q{SELECT cache_get('k1')}), 'old', 'a trigger at work puts');
+my $writer = $subscriber->background_psql('postgres', on_error_stop => 1);
+$writer->query_safe('SELECT pg_advisory_lock(4711)');
+$publisher->safe_psql('postgres', 'INSERT INTO quiet VALUES (2)');
+$subscriber->poll_query_until('postgres', q{
+	SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}) or die 'nobody waits';
+$writer->query_safe(q{UPDATE source SET v = 'new'; SELECT cache_delete('k2')});
+$writer->query_safe('SELECT pg_advisory_unlock(4711)');
+$publisher->wait_for_catchup('s');
+is($subscriber->safe_psql('postgres', q{SELECT cache_get('k2') IS NULL}), 't',
+	'what it read before a loop is not newer after it');
+$writer->quit;
+$subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION s');
+
 is_sound($subscriber, 'applied');
 $subscriber->stop;
 $publisher->stop;
