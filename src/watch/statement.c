@@ -414,7 +414,13 @@ void
 pgcache_statement_note_asof(uint64 asof)
 {
 	if (carried.valid)
-		carried.kept.bound.own_asof = Max(carried.kept.bound.own_asof, asof);
+	{
+		uint64	   *own = carried.kept.bound.own_asof;
+
+		/* Mostly the same again. */
+		if (own[carried.nasof % PGCACHE_PAST_XIDS] != asof)
+			own[++carried.nasof % PGCACHE_PAST_XIDS] = asof;
+	}
 }
 
 /* ---- the outermost statement begins and ends -------------------------------- */
