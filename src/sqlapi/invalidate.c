@@ -113,17 +113,18 @@ pgcache_sql_invalidate_tags(PG_FUNCTION_ARGS)
 		int			n;
 		PgCacheIncarnation since = pgcache_space_last_incarnation();
 		PgCacheSpaceUse *spaces = pgcache_space_list(&n);
+		bool		any = false;
 
 		for (int i = 0; i < n; i++)
 		{
-			if (!spaces[i].writable)
-				continue;
-			if (spaces[i].incarnation == 0)
-				pgcache_txn_invalidate_unslotted(since, pgcache_args_now(spaces[i].transactional));
-			else
+			if (spaces[i].writable && spaces[i].incarnation != 0)
 				invalidate_tags(&set, spaces[i].slot, spaces[i].incarnation,
 								spaces[i].transactional);
+			any = any || spaces[i].writable;
 		}
+		/* Also those that are created meanwhile. */
+		if (any && set.ntags > 0)
+			pgcache_txn_invalidate_unslotted(since, pgcache_args_now(-1));
 		pfree(spaces);
 	}
 	else

@@ -222,13 +222,12 @@ pgcache_sql_clear(PG_FUNCTION_ARGS)
 		spaces = pgcache_space_list(&n);
 		for (int i = 0; i < n; i++)
 		{
-			bool		now = pgcache_args_now(spaces[i].transactional);
-
 			if (spaces[i].incarnation != 0)
-				pgcache_txn_clear(spaces[i].slot, spaces[i].incarnation, now);
-			else
-				pgcache_txn_invalidate_unslotted(since, now);
+				pgcache_txn_clear(spaces[i].slot, spaces[i].incarnation,
+								  pgcache_args_now(spaces[i].transactional));
 		}
+		/* Also those that are created meanwhile. */
+		pgcache_txn_invalidate_unslotted(since, pgcache_args_now(-1));
 		pfree(spaces);
 	}
 	else

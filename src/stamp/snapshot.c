@@ -81,8 +81,14 @@ count_distinct(const TransactionId *xip, uint32 n)
 
 	if (nslots < used)
 	{
-		nslots = Max(used, pg_nextpower2_32(2 * GetMaxSnapshotXidCount()));
-		seen = MemoryContextAlloc(TopMemoryContext, nslots * sizeof(TransactionId));
+		uint32		most = Max(used, pg_nextpower2_32(2 * GetMaxSnapshotXidCount()));
+		TransactionId *larger = MemoryContextAlloc(TopMemoryContext,
+												   most * sizeof(TransactionId));
+
+		if (seen != NULL)
+			pfree(seen);
+		seen = larger;
+		nslots = most;
 	}
 	memset(seen, 0, used * sizeof(TransactionId));
 	for (uint32 i = 0; i < n; i++)

@@ -40,6 +40,7 @@ typedef struct Admission
 	PgCacheBound bound;			/* the op's, with the own xid as it is now */
 	PgCacheStamp key;
 	uint64		own_number;		/* of an immediate put's own publish, or 0 */
+	bool		noted;			/* the own asof is in the key's stamp */
 } Admission;
 
 /* ---- testing ------------------------------------------------------------------ */
@@ -79,7 +80,8 @@ key_is_stale(const Admission *a)
 	if (PGCACHE_BROKEN(nokey))
 		return false;
 	return pgcache_rule_stale(&ring, &a->bound) ||
-		(a->actor->xid == 0 && pgcache_rule_older(&ring, &a->bound));
+		(a->actor->xid == 0 && pgcache_rule_older(&ring, &a->bound) &&
+		 !(a->noted && ring.asof == a->op->asof));
 }
 
 /*
@@ -161,7 +163,10 @@ admit_put(void *arg, const PgCacheMeta *present)
 		a->own_number = pgcache_stamp_publish(a->key, 0,
 											  PGCACHE_PUBLISH_IMMEDIATE);
 	else if (a->actor->xid == 0 && !a->actor->now)
+	{
 		pgcache_stamp_note_asof(a->key, a->op->asof);
+		a->noted = true;
+	}
 	return PGCACHE_ADMIT;
 }
 

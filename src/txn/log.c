@@ -202,6 +202,7 @@ pgcache_log_reset(void)
 	pgcache_log.nkeys = 0;
 	pgcache_log.ntags = 0;
 	pgcache_log.nputs = 0;
+	pgcache_log.serial = 0;
 	pgcache_log.bytes = 0;
 	pgcache_log.unslotted = 0;
 	keymap = NULL;
