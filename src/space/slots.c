@@ -451,8 +451,8 @@ pgcache_slots_set_quota(uint16 slot, PgCacheIncarnation incarnation,
 	LWLockRelease(lock);
 
 	/*
-	 * Whoever else found a new namespace first may be about to tell the store.
-	 * That is quick, and nobody is to put before it is done.
+	 * Whoever else found a new namespace first may be about to tell the
+	 * store. That is quick, and nobody is to put before it is done.
 	 */
 	if (!changed && pending)
 	{

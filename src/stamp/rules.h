@@ -138,7 +138,9 @@ typedef struct PgCacheBound
 	uint64		past[PGCACHE_PAST_XIDS];	/* likewise, its transactions
 											 * before this within one
 											 * statement; 0: none */
-	uint64		own_asof[PGCACHE_PAST_XIDS];	/* likewise, as of when it put; 0: none */
+	uint64		own_asof[PGCACHE_PAST_XIDS];	/* likewise, as of when it
+												 * put, */
+	uint32		own_stamp[PGCACHE_PAST_XIDS];	/* and the stamps of the keys */
 	bool		recovery;		/* read while the server was a standby, which
 								 * knows nothing of what is published */
 } PgCacheBound;
@@ -161,12 +163,13 @@ extern bool pgcache_rule_ddl(const PgCacheRing *ring, const PgCacheBound *bound)
 
 /* In addition for keys and data of a transaction without xid. */
 static inline bool
-pgcache_rule_older(const PgCacheRing *ring, const PgCacheBound *bound)
+pgcache_rule_older(const PgCacheRing *ring, const PgCacheBound *bound,
+				   uint32 stamp)
 {
 	bool		older = bound->snap.asof < ring->asof;
 
 	for (int i = 0; older && i < PGCACHE_PAST_XIDS; i++)
-		older = bound->own_asof[i] != ring->asof;
+		older = bound->own_asof[i] != ring->asof || bound->own_stamp[i] != stamp;
 	return older && !PGCACHE_BROKEN(noasof);
 }
 

@@ -113,8 +113,8 @@ extern void pgcache_store_key(const PgCacheStore *store, PgCacheKey *key,
 #define PGCACHE_ENTRY_COMMITTED 0x2000	/* hint: the writer has committed */
 #define PGCACHE_ENTRY_SETTLED	0x4000	/* hint: every snapshot sees the
 										 * writer */
-#define PGCACHE_ENTRY_EXACT		0x8000	/* the asof is that of the very snapshot
-										 * that the data were read by */
+#define PGCACHE_ENTRY_EXACT		0x8000	/* the asof is that of the very
+										 * snapshot that the data were read by */
 
 /* Flags that are set on an entry that is linked. */
 #define PGCACHE_ENTRY_HINTS		(PGCACHE_ENTRY_COMMITTED | PGCACHE_ENTRY_SETTLED)

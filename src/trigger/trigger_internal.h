@@ -63,8 +63,8 @@ typedef enum PgCacheTargetResult
 {
 	PGCACHE_TARGET_FOUND,
 	PGCACHE_TARGET_MISSING,		/* there is no such namespace */
-	PGCACHE_TARGET_DENIED		/* found, but the table's owner may not write to
-								 * it any more */
+	PGCACHE_TARGET_DENIED		/* found, but the table's owner may not write
+								 * to it any more */
 } PgCacheTargetResult;
 
 /* Finds it, and looks at the privileges of the table's owner. */

@@ -206,7 +206,7 @@ finish_ops(void)
 			pgcache_store_hint(pgcache_store, &op->item.key, op->stored,
 							   PGCACHE_ENTRY_COMMITTED, false);
 		else if (op->kind == OP_PUT && op->stored != 0)
-			pgcache_statement_note_asof(op->asof);
+			pgcache_statement_note_asof(pgcache_stamp_of_key(op->item.key.hash), op->asof);
 		pgcache_op_count(op);
 	}
 }

@@ -80,14 +80,15 @@ key_is_stale(const Admission *a)
 	if (PGCACHE_BROKEN(nokey))
 		return false;
 	return pgcache_rule_stale(&ring, &a->bound) ||
-		(a->actor->xid == 0 && pgcache_rule_older(&ring, &a->bound) &&
+		(a->actor->xid == 0 && pgcache_rule_older(&ring, &a->bound, a->key) &&
 		 !(a->noted && ring.asof == a->op->asof));
 }
 
 /*
  * Of what was published for namespaces without a slot only that counts which is
  * older than the slot: whoever published later has looked at the slots afterwards,
- * and published for the namespace itself if that was meant.
+ * and published for the namespace itself if that was meant.  A backend's changes at
+ * once stand there for earlier ones of other meaning, so they count.
  */
 static bool
 is_unslotted_stale(uint16 slot, const PgCacheBound *bound)
@@ -99,7 +100,8 @@ is_unslotted_stale(uint16 slot, const PgCacheBound *bound)
 	pgcache_stamp_read(pgcache_stamp_of_unslotted(MyDatabaseId), &ring);
 	for (int i = 0; i < PGCACHE_RING_SIZE; i++)
 	{
-		if (ring.at[i].number < born)
+		if (ring.at[i].number < born ||
+			ring.at[i].kind == PGCACHE_PUBLISH_IMMEDIATE)
 			ring.at[n++] = ring.at[i];
 	}
 	while (n < PGCACHE_RING_SIZE)
@@ -231,8 +233,8 @@ pgcache_op_prepare(PgCacheOp *op)
 	if (op->item.ntables > 0)
 		pgcache_ddl_resolve(pgcache_stamp_of_database(MyDatabaseId));
 	if (op->item.ntables > 0 &&
-		(!pgcache_watch_own_changes(pgcache_item_tables(&op->item),
-									op->item.ntables, &number) ||
+		(!pgcache_watch_count_changes(pgcache_item_tables(&op->item),
+									  op->item.ntables, &number) ||
 		 number != op->own_changes))
 		op->is_void = true;
 	if (!pgcache_baseline_allows(&op->bound->snap))

@@ -552,8 +552,8 @@ tables_changed(const PgCacheOp *op)
 	uint64		number;
 
 	return op->item.ntables > 0 &&
-		(!pgcache_watch_own_changes(pgcache_item_tables(&op->item),
-									op->item.ntables, &number) ||
+		(!pgcache_watch_count_changes(pgcache_item_tables(&op->item),
+									  op->item.ntables, &number) ||
 		 number != op->own_changes);
 }
 

@@ -411,15 +411,14 @@ pgcache_statement_bound(void)
 }
 
 void
-pgcache_statement_note_asof(uint64 asof)
+pgcache_statement_note_asof(PgCacheStamp stamp, uint64 asof)
 {
 	if (carried.valid)
 	{
-		uint64	   *own = carried.kept.bound.own_asof;
+		int			i = carried.nasof++ % PGCACHE_PAST_XIDS;
 
-		/* Mostly the same again. */
-		if (own[carried.nasof % PGCACHE_PAST_XIDS] != asof)
-			own[++carried.nasof % PGCACHE_PAST_XIDS] = asof;
+		carried.kept.bound.own_asof[i] = asof;
+		carried.kept.bound.own_stamp[i] = stamp;
 	}
 }
 

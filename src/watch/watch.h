@@ -34,7 +34,7 @@ extern const PgCacheBound *pgcache_statement_bound(void);
  * stored, with the put's asof: a CALL or DO may go on in the next transaction.
  * Can't fail.
  */
-extern void pgcache_statement_note_asof(uint64 asof);
+extern void pgcache_statement_note_asof(PgCacheStamp stamp, uint64 asof);
 
 /* ---- seen.c ---------------------------------------------------------------- */
 

@@ -349,9 +349,13 @@ test_older(void)
 	PgCacheBound bound = bound_of(snap_of(100, 110, XIDS(100), 1), 5, 5);
 
 	r.asof = pgcache_asof(110, 1);
-	ok(!pgcache_rule_older(&r, &bound), "an equal as-of is not older");
+	ok(!pgcache_rule_older(&r, &bound, 7), "an equal as-of is not older");
 	r.asof = pgcache_asof(110, 0);
-	ok(pgcache_rule_older(&r, &bound), "one with more running is");
+	ok(pgcache_rule_older(&r, &bound, 7), "one with more running is");
+	bound.own_asof[3] = r.asof;
+	bound.own_stamp[3] = 7;
+	ok(!pgcache_rule_older(&r, &bound, 7), "but not than an own put of the key");
+	ok(pgcache_rule_older(&r, &bound, 8), "of another key it is");
 }
 
 int
