@@ -53,6 +53,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "miscadmin.h"
 
 #include "base/compat.h"
@@ -74,7 +75,8 @@ typedef struct PgCacheSharedSlot
 	PgCacheSlotState state;
 	PgCacheSpaceKey key;
 	PgCacheIncarnation incarnation;
-	uint64		born;			/* publish number when it got that */
+	uint64		born;			/* publish number when it got that, */
+	uint64		born_next;		/* and next transaction id after that */
 	int			provisional;	/* number of a backend, or -1 */
 	PgCacheQuota quota;
 	uint64		quota_version;	/* change count when it was read */
@@ -263,6 +265,8 @@ allocate_slot(const PgCacheSpaceKey *key, bool provisional)
 	s->key = *key;
 	s->incarnation = shared->last_incarnation;
 	s->born = pgcache_store_seq(pgcache_store);
+	pg_read_barrier();
+	s->born_next = U64FromFullTransactionId(ReadNextFullTransactionId());
 	s->provisional = provisional ? PGCACHE_MY_BACKEND : -1;
 	memset(&s->quota, 0, sizeof(s->quota));
 	s->quota_version = 0;
@@ -353,11 +357,12 @@ pgcache_space_has_slot(uint16 slot, PgCacheIncarnation incarnation)
 	return has;
 }
 
-uint64
-pgcache_space_slot_born(uint16 slot)
+void
+pgcache_space_slot_born(uint16 slot, uint64 *number, uint64 *next_xid)
 {
 	Assert(own_hold != NULL);
-	return shared->slots[slot].born;
+	*number = shared->slots[slot].born;
+	*next_xid = shared->slots[slot].born_next;
 }
 
 PgCacheIncarnation

@@ -76,10 +76,10 @@ extern PgCacheSpace *pgcache_space_lookup(const char *name, int len, int need);
 extern PgCacheSpace *pgcache_space_find(const char *name, int len, bool *no_slot);
 
 /*
- * The publish number when the slot was given to its namespace.  Without a lock, so
- * only for who holds the slot.
+ * The publish number when the slot was given to its namespace, and the next
+ * transaction id after that.  Without a lock, so only for who holds the slot.
  */
-extern uint64 pgcache_space_slot_born(uint16 slot);
+extern void pgcache_space_slot_born(uint16 slot, uint64 *number, uint64 *next_xid);
 
 /*
  * The last incarnation that any slot was given, and the slots that this database's

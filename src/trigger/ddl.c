@@ -223,7 +223,7 @@ check_creator(const PgCacheWatch *watch)
 
 	/* A dump must be restored, and a child gets what its parent has. */
 	if (!OidIsValid(watch->parent) && !superuser() &&
-		!pgcache_watch_inherited(watch) &&
+		!pgcache_watch_inheriting &&
 		pgcache_watch_target(watch, pgcache_watch_owner(watch->relation),
 							 &target) == PGCACHE_TARGET_DENIED)
 		ereport(ERROR,

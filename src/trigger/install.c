@@ -54,6 +54,8 @@ pgcache_watch_same(const PgCacheWatch *watch, char *const *args)
 	return true;
 }
 
+bool		pgcache_watch_inheriting = false;
+
 bool
 pgcache_watch_inherited(const PgCacheWatch *watch)
 {
@@ -154,8 +156,17 @@ install_trigger(Oid relation, Oid function, char *const *args, bool for_row,
 static void
 install_one(Oid relation, Oid function, char *const *args, bool inherited)
 {
-	install_trigger(relation, function, args, true, inherited);
-	install_trigger(relation, function, args, false, inherited);
+	pgcache_watch_inheriting = inherited;
+	PG_TRY();
+	{
+		install_trigger(relation, function, args, true, inherited);
+		install_trigger(relation, function, args, false, inherited);
+	}
+	PG_FINALLY();
+	{
+		pgcache_watch_inheriting = false;
+	}
+	PG_END_TRY();
 }
 
 List *

@@ -67,6 +67,9 @@ extern bool pgcache_watch_same(const PgCacheWatch *watch, char *const *args);
 /* Whether a table has it because of its parent. */
 extern bool pgcache_watch_inherited(const PgCacheWatch *watch);
 
+/* Whether one of those is just being made. */
+extern bool pgcache_watch_inheriting;
+
 /* Whether one of a table's ancestors has a watch with these arguments itself. */
 extern bool pgcache_watch_above(Oid relation, char *const *args);
 

@@ -93,10 +93,15 @@ key_is_stale(const Admission *a)
 static bool
 is_unslotted_stale(uint16 slot, const PgCacheBound *bound)
 {
-	uint64		born = pgcache_space_slot_born(slot);
+	uint64		born;
+	uint64		next_xid;
 	PgCacheRing ring;
 	int			n = 0;
 
+	/* Of a snapshot since then: all that is older had ended. */
+	pgcache_space_slot_born(slot, &born, &next_xid);
+	if (bound->snap.xmin >= next_xid && Min(bound->noted, bound->fence) >= born)
+		return false;
 	pgcache_stamp_read(pgcache_stamp_of_unslotted(MyDatabaseId), &ring);
 	for (int i = 0; i < PGCACHE_RING_SIZE; i++)
 	{

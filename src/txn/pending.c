@@ -340,8 +340,14 @@ pgcache_txn_delete(const PgCacheKey *key, PgCacheIncarnation incarnation,
 	last = pgcache_log_find(key);
 
 	/* Of no earlier level than we are, so it lasts as long. */
-	if (last != NULL && last->kind == OP_DELETE && last->cause == cause)
+	if (last != NULL && last->kind == OP_DELETE &&
+		(last->cause == cause || last->level == GetCurrentTransactionNestLevel()))
+	{
+		/* One by hand is what is told and counted. */
+		if (cause == PGCACHE_DELETES)
+			last->cause = cause;
 		return;
+	}
 	pgcache_log_append(pgcache_log_new_key_op(OP_DELETE, key, incarnation, cause, 0));
 	pgcache_log_heed_bounds();
 }

@@ -18,7 +18,8 @@
  * filled, and only leaves a note.
  *
  * What a relation's family was before the own transaction's DDL is in a second
- * cache, which any such message makes void.
+ * cache, which any such message makes void.  Who publishes doesn't use what is in it:
+ * the messages of the last command have not been processed then.
  *
  * Whether a message came that the cache needs is not a question: the transaction
  * holds a lock on the relation, and got the messages of those before it with that.
@@ -264,6 +265,12 @@ start_past_anew(void)
 	past = hash_create("pg_cache past families", 64, &of_past,
 					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	past_messages = pgcache_relcache_messages;
+}
+
+void
+pgcache_families_past_forget(void)
+{
+	past_messages = PG_UINT64_MAX;
 }
 
 /*

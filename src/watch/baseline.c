@@ -280,6 +280,7 @@ publish_all_old(void)
 	MemoryContext caller = MemoryContextSwitchTo(scratch);
 	const LockData *data = GetLockStatusData();
 
+	pgcache_families_past_forget();
 	for (int i = 0; i < baseline->n; i++)
 	{
 		PgCacheSharedPrepared *prepared = &baseline->old[i];

@@ -213,6 +213,7 @@ add_defined(void)
 	int			n;
 	Oid		   *oids = changed_definitions(&n);
 
+	pgcache_families_past_forget();
 	for (int i = 0; i < n && !everything; i++)
 	{
 		if (oids[i] == InvalidOid)

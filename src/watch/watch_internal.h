@@ -62,6 +62,9 @@ extern const PgCacheFamily *pgcache_family(Oid relation);
  */
 extern const PgCacheFamily *pgcache_family_past(Oid relation);
 
+/* Before it is asked for publishing. */
+extern void pgcache_families_past_forget(void);
+
 /*
  * How many messages about relations that are no catalogs this backend has
  * processed, its own included.

@@ -170,6 +170,7 @@ replay();
 # meanwhile left no trace here.
 my @sessions = map { $standby->background_psql('postgres', on_error_stop => 0) } 1 .. 3;
 $primary->safe_psql('postgres', 'CREATE TABLE source AS SELECT 1 AS v');
+install_test_functions($primary) if $ENV{PGCACHE_TEST};
 replay();
 is($session->query_safe(q{
 	SET pg_cache.transactional = off;
@@ -181,17 +182,32 @@ is($session->query_safe(q{
 $sessions[0]->query_safe(q{BEGIN; SELECT cache_put('p0', v) FROM source});
 $sessions[1]->query_safe(q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT v FROM source});
 $sessions[2]->query_safe(q{SELECT cache_lease('p2') AS lease, v FROM source \gset});
-$primary->safe_psql('postgres', q{UPDATE source SET v = 2; SELECT cache_delete('p' || i) FROM generate_series(0, 2) i});
+# One is in the midst of its commit.
+my ($holder, $held) = map { $standby->background_psql('postgres', on_error_stop => 0) } 1 .. 2;
+if ($ENV{PGCACHE_TEST})
+{
+	$holder->query_safe(q{SELECT pgcache_test_arm('txn-before-publish')});
+	my $pid = $held->query_safe('SELECT pg_backend_pid()');
+	$held->query_until(qr/^held$/m, "\\echo held\nBEGIN; SELECT cache_put('p3', v) FROM source; COMMIT;\n\\echo done\n");
+	$standby->poll_query_until('postgres', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid")
+	  or die 'not held';
+}
+$primary->safe_psql('postgres', q{UPDATE source SET v = 2; SELECT cache_delete('p' || i) FROM generate_series(0, 3) i});
 replay();
 $standby->promote;
+if ($ENV{PGCACHE_TEST})
+{
+	$holder->query_safe(q{SELECT pgcache_test_disarm('txn-before-publish')});
+	$held->query_until(qr/^done$/m, '');
+}
 $sessions[0]->query_safe('COMMIT');
 $sessions[1]->query_safe(q{SELECT cache_put('p1', v) FROM source; COMMIT});
 $sessions[2]->query_safe(q{SELECT cache_put('p2', :v, lease => :'lease')});
 is($session->query_safe(q{
-	SELECT coalesce(cache_get('p' || i), '2') FROM generate_series(0, 2) i;
+	SELECT coalesce(cache_get('p' || i), '2') FROM generate_series(0, 3) i;
 	SELECT count(*) FROM unnest('{k,immediate,tagged,added,n,f,k3000}'::text[]) key WHERE cache_exists(key)}),
-	"2\n2\n2\n0", 'nothing read or put before promotion is served after it');
-$_->quit for @sessions;
+	"2\n2\n2\n2\n0", 'nothing read or put before promotion is served after it');
+$_->quit for @sessions, $holder, $held;
 is($session->query_safe(q{SELECT cache_incr('n'), cache_add('added', 'w'), cache_replace('immediate', 'w')}), '1|t|f',
 	'nor counts as present');
 is($session->query_safe(q{

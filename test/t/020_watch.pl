@@ -173,6 +173,10 @@ cmp_ok($after[0], '>', $before[0], 'and INHERIT');
 publishes('INHERIT and a row in one transaction', q{
 	CREATE TABLE child2 (id int); BEGIN; ALTER TABLE child2 INHERIT parent;
 	INSERT INTO child2 VALUES (1); COMMIT}, parent => 'strict', parent2 => '');
+publishes('INHERIT after a look at what the child was a child of', q{
+	CREATE TABLE child3 (id int);
+	LOCK TABLE child3 IN ACCESS EXCLUSIVE MODE\; SELECT pgcache_test_wrote('t')\; ALTER TABLE child3 INHERIT parent;},
+	parent => 'strict', parent2 => '');
 publishes('DROP of a child', 'DROP TABLE grandchild', parent => 'strict', parent2 => 'strict', child => 'strict');
 publishes('DROP of a partition', 'DROP TABLE part2a', parted => 'strict', part2 => 'strict', part1 => '');
 $session->quit;

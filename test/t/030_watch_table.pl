@@ -200,6 +200,78 @@ is_deeply(announced('BEGIN; TRUNCATE told11; INSERT INTO t VALUES (5, 5); COMMIT
 	'TRUNCATE of a partition');
 is_deeply(announced('BEGIN; DELETE FROM told; ROLLBACK; INSERT INTO untold VALUES (1)'), [], 'nothing else');
 
+# More of them than one message holds: take everything for changed.  What is
+# rolled back may count, but not in the next transaction.
+sub message
+{
+	my ($sql) = @_;
+	my $out = $node->safe_psql('postgres', "LISTEN pg_cache; SET pg_cache.notify = on; $sql");
+	return [ $out =~ /with payload "(.*)" received/g ];
+}
+$node->safe_psql('postgres', q{
+DO $$ BEGIN
+	FOR i IN 1 .. 300 LOOP
+		EXECUTE format('CREATE TABLE n%s (id int)', i);
+		PERFORM cache_watch_table(format('n%s', i)::regclass);
+	END LOOP;
+END $$});
+my $insert = q{FOR i IN 1 .. 300 LOOP EXECUTE format('INSERT INTO n%s VALUES (1)', i); END LOOP;};
+is_deeply(message("DO \$\$ BEGIN $insert END \$\$"), ['{"more": true}'], '300 tables');
+is_deeply(message("DO \$\$ BEGIN $insert END \$\$; INSERT INTO told VALUES (6, 1)"),
+	[ '{"more": true}', '{"changes": [{"table": "public.told"}]}' ], 'the next transaction');
+is_deeply(message("BEGIN; DO \$\$ BEGIN $insert END \$\$; ROLLBACK; INSERT INTO told VALUES (7, 1)"),
+	['{"changes": [{"table": "public.told"}]}'], 'all rolled back');
+is_deeply(message("SET pg_cache.transactional = off; DO \$\$ BEGIN PERFORM cache_delete('a key that is long, number ' || i) FROM generate_series(1, 1000) i; END \$\$"),
+	['{"more": true}'], '1000 keys at once');
+
+# ---- the owner of a watched table loses the privilege to write
+
+$node->safe_psql('postgres', q{CREATE DATABASE loss; CREATE ROLE loser});
+$node->safe_psql('loss', q{
+CREATE EXTENSION pg_cache;
+SELECT cache_create_namespace('closed'), cache_grant('closed', 'loser', 'write');
+GRANT CREATE ON SCHEMA public TO loser;
+SET ROLE loser;
+CREATE TABLE lost (id int) PARTITION BY LIST (id);
+CREATE TABLE lost1 PARTITION OF lost FOR VALUES IN (1);
+CREATE TABLE parent (id int);
+SELECT cache_watch_table('lost', 'k:{id}', namespace => 'closed'), cache_watch_table('parent', 'p:{id}', namespace => 'closed');
+RESET ROLE;
+SELECT cache_revoke('closed', 'loser', 'write')});
+sub goes_on
+{
+	my ($database, $how) = @_;
+	my ($put, $left) = (q{SELECT cache_put(k, 'v', namespace => 'closed') FROM unnest('{k:1,k:2,p:1,p:2}'::text[]) AS k},
+		q{SELECT coalesce(string_agg(key, ' ' ORDER BY key), 'none') FROM cache_entries});
+
+	$node->safe_psql($database, "$put; INSERT INTO lost VALUES (1); INSERT INTO parent VALUES (1)");
+	is($node->safe_psql($database, $left), 'k:2 p:2', "$how: rows count");
+	$node->safe_psql($database, "$put; TRUNCATE lost1, parent");
+	is($node->safe_psql($database, $left), 'none', "$how: TRUNCATE does");
+	# Children get the watch, whoever makes them.
+	$node->safe_psql($database, q{SET ROLE loser;
+		CREATE TABLE lost2 PARTITION OF lost FOR VALUES IN (2);
+		CREATE TABLE child () INHERITS (parent);
+		CREATE TABLE late (id int);
+		ALTER TABLE late INHERIT parent});
+	$node->safe_psql($database, "$put; INSERT INTO lost2 VALUES (2); INSERT INTO child VALUES (1); INSERT INTO late VALUES (2)");
+	is($node->safe_psql($database, $left), 'k:1', "$how: rows of new children do");
+	like(query_error($node, q{SET ROLE loser; SELECT cache_watch_table('late', 'q', namespace => 'closed')}, $database), qr/42501/,
+		"$how: no new watch");
+	like(query_error($node, q{SET ROLE loser; CREATE TRIGGER w_inherited AFTER INSERT ON late FOR EACH ROW EXECUTE FUNCTION
+		cache_watch_trigger('q', '{}', 'closed')}, $database), qr/42501/, "$database: no name gives it back");
+	like(query_error($node, q{SET ROLE loser; CREATE TRIGGER w AFTER INSERT ON late FOR EACH ROW EXECUTE FUNCTION
+		cache_watch_trigger('q', '{}', 'closed')}, $database), qr/42501/, "$how: nor by hand");
+	is($node->safe_psql($database, 'SELECT * FROM cache_check()'), '', "$how: sound");
+	return;
+}
+$node->command_ok([ 'pg_dump', '-f', "$dir/loss", 'loss' ], 'dumped without the privilege');
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/loss", '-d', $node->connstr('restored') ],
+	'and restored');
+goes_on('loss', 'privilege lost');
+goes_on('restored', 'privilege lost, restored');
+
 # ---- logical replication
 
 my $subscriber = new_server('subscriber', 'max_replication_slots = 4');
