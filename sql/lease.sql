@@ -7,7 +7,7 @@ RESET client_min_messages;
 SELECT cache_clear();
 
 -- CRC-32C, which the token ends with but for the list of running transactions
-CREATE FUNCTION crc32c(bytes bytea) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE FUNCTION lease_crc(bytes bytea) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     crc bigint := x'ffffffff'::bigint;
 BEGIN
@@ -19,7 +19,7 @@ BEGIN
     END LOOP;
     RETURN crc # x'ffffffff'::bigint;
 END $$;
-SELECT to_hex(crc32c('123456789')) AS known;
+SELECT to_hex(lease_crc('123456789')) AS known;
 -- a number as this server's memory has it
 CREATE FUNCTION as_bytes(number bigint, width int, little bool) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
     SELECT string_agg(set_byte('\x00', 0, (number >> (8 * i))::bit(8)::int), '' ORDER BY CASE WHEN little THEN i ELSE -i END)
@@ -28,7 +28,7 @@ CREATE FUNCTION as_bytes(number bigint, width int, little bool) RETURNS bytea LA
 -- The parts: 7 of 8 bytes (server, key, fence, before, asof, xmin, xmax), 4 of 4
 -- (database, DDL epoch, standby, number of running ones), checksum, running ones.
 CREATE FUNCTION seal(token bytea) RETURNS text LANGUAGE sql AS $$
-    SELECT encode(overlay(t PLACING as_bytes(crc32c(t), 4, little) FROM 73), 'hex')
+    SELECT encode(overlay(t PLACING as_bytes(lease_crc(t), 4, little) FROM 73), 'hex')
         FROM (SELECT overlay(token PLACING '\x00000000' FROM 73) AS t,
                      substr(token, 57, 4) = as_bytes(oid::bigint, 4, true) AS little
                   FROM pg_database WHERE datname = current_database()) AS x $$;
@@ -70,4 +70,4 @@ SELECT cache_lease('k') AS lease \gset
 SELECT cache_put('k', 'good', lease => :'lease');
 SELECT cache_get('k');
 SELECT * FROM cache_check();
-DROP FUNCTION put_with, forge, seal, as_bytes, crc32c;
+DROP FUNCTION put_with, forge, seal, as_bytes, lease_crc;
