@@ -46,6 +46,10 @@ CREATE FUNCTION pgcache_test_jitter(permille int, max_us int) RETURNS void
 CREATE FUNCTION pgcache_test_compare(kind int, key text, hit bool, cached text, actual text) RETURNS bool
     AS '$libdir/pg_cache' LANGUAGE C VOLATILE;
 
+-- Processes what other backends have sent of their DDL.
+CREATE FUNCTION pgcache_test_accept_messages() RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C VOLATILE;
+
 -- What was counted: 0 reads, 1 hits, 2 wrong ones.
 CREATE FUNCTION pgcache_test_tally(kind int, mode int, what int) RETURNS bigint
     AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;

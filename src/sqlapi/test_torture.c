@@ -18,6 +18,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/snapmgr.h"
 
 #include "shmem/debug_point.h"
@@ -29,6 +30,7 @@ PG_FUNCTION_INFO_V1(pgcache_test_compare);
 PG_FUNCTION_INFO_V1(pgcache_test_tally);
 PG_FUNCTION_INFO_V1(pgcache_test_tally_first);
 PG_FUNCTION_INFO_V1(pgcache_test_tally_reset);
+PG_FUNCTION_INFO_V1(pgcache_test_accept_messages);
 
 Datum
 pgcache_test_jitter(PG_FUNCTION_ARGS)
@@ -130,6 +132,14 @@ pgcache_test_tally_reset(PG_FUNCTION_ARGS)
 {
 	pgcache_shmem_require();
 	pgcache_tally_reset();
+	PG_RETURN_VOID();
+}
+
+/* Takes note of all DDL whose messages were sent, as the next transaction would. */
+Datum
+pgcache_test_accept_messages(PG_FUNCTION_ARGS)
+{
+	AcceptInvalidationMessages();
 	PG_RETURN_VOID();
 }
 
