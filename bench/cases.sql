@@ -27,7 +27,7 @@ SELECT c.name, v.name,
 		CASE v.name
 			WHEN 'loop' THEN 'true'
 			WHEN 'empty function' THEN 'octet_length(' || v.expr || ') = {size}'
-			ELSE v.expr || ' = bench.value(i, {size})'
+			ELSE 'coalesce(' || v.expr || ' = bench.value(i, {size}), false)'
 		END || ') FROM {keys} q)'
 FROM bench.cases c, (VALUES
 	(1, 'loop', 'k'),
@@ -55,7 +55,7 @@ INSERT INTO bench.variants (case_name, name, statement, less, proof) VALUES
 	 '(SELECT bool_and(bench.floor_get(k) = bench.value(0, {size})) FROM {keys} q)'),
 	('put_100', 'pg_cache',
 	 'SELECT count(cache_put(k, (SELECT bench.value(0, {size})))) FROM {keys} q', 'loop',
-	 '(SELECT bool_and(cache_get(k) = bench.value(0, {size})) FROM {keys} q)'),
+	 '(SELECT bool_and(coalesce(cache_get(k) = bench.value(0, {size}), false)) FROM {keys} q)'),
 	('put_100', 'table, upsert in one statement',
 	 'INSERT INTO bench.kv_{set} SELECT k, (SELECT bench.value(0, {size})) FROM {keys} q
 	  ON CONFLICT (k) DO UPDATE SET v = excluded.v', 'loop',

@@ -90,7 +90,7 @@ typedef enum PgCacheEviction
 		 "Announces invalidations on the channel \"pg_cache\".") \
 	INT(stamps, PGCACHE_STAMPS_DEFAULT, PGCACHE_STAMPS_MIN, \
 		PGCACHE_STAMPS_MAX, PGC_POSTMASTER, 0, NULL, \
-		"Sets the number of stamps, that is of keys, tags and tables whose changes are told apart.") \
+		"Sets the number of tags whose changes are told apart; of keys half as many, of tables a quarter.") \
 	BOOL(transactional, true, PGC_USERSET, 0, \
 		 "Makes puts, deletes and invalidations take effect at commit; if off, at once.")
 

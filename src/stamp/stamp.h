@@ -111,6 +111,17 @@ pgcache_stamp_unchanged(PgCacheStamp stamp, uint64 seq)
 	return pg_atomic_read_u64(pgcache_stamp_last(stamp)) < seq;
 }
 
+/*
+ * Whether nothing was ever done to the stamp, by anybody whose publish number is
+ * lower than one that was read before: a publisher marks the stamp before he takes
+ * his.
+ */
+static inline bool
+pgcache_stamp_is_untouched(PgCacheStamp stamp)
+{
+	return pg_atomic_read_u64(&pgcache_stamp_table[stamp].version) == 0;
+}
+
 /* ---- DDL ------------------------------------------------------------------- */
 
 /*

@@ -3,11 +3,16 @@
  * table.c
  *	  The table of stamps in shared memory, and the DDL epoch.
  *
- *	   databases   namespaces        keys, tags, relations
- *	  +-----------+-----------------+------------------------------------+
- *	  | 2 x 64,   | max_namespaces, | stamps, rounded up to a power of   |
- *	  | by OID    | by their slot   | two, by a hash                     |
- *	  +-----------+-----------------+------------------------------------+
+ *	   databases   namespaces        keys        relations   tags
+ *	  +-----------+-----------------+-----------+-----------+------------------------+
+ *	  | 2 x 64,   | max_namespaces, | half as   | a quarter | stamps, rounded up to  |
+ *	  | by OID    | by their slot   | many      |           | a power of two         |
+ *	  +-----------+-----------------+-----------+-----------+------------------------+
+ *
+ * The last three by a hash.  They are apart because a key is published by each put
+ * of a transaction, and a busy table by each commit: none of that must end what
+ * depends on a tag that happens to share the stamp.  What shares a key's stamp only
+ * matters for the puts that are under way.
  *
  * Locking: who changes a stamp makes its version odd by compare-and-swap, waits
  * for others that did, and makes it even again; between the two are some dozens
@@ -59,34 +64,36 @@ pg_atomic_uint32 *pgcache_broken = NULL;
 
 static PgCacheSharedStamps *shared = NULL;
 
-/* The hashed ones: where they begin, and what masks a hash. */
-static uint32 hashed_first;
-static uint32 hashed_mask;
-
-static inline PgCacheStamp
-hashed(uint64 hash)
-{
-	return hashed_first + ((uint32) hash & hashed_mask);
-}
+/* Those found by a hash: where they begin, and what masks it. */
+static uint32 keys_first;
+static uint32 keys_mask;
+static uint32 relations_first;
+static uint32 relations_mask;
+static uint32 tags_first;
+static uint32 tags_mask;
 
 PgCacheStamp
 pgcache_stamp_of_key(uint64 hash)
 {
 	/* The store picks partitions and buckets by other bits. */
-	return hashed(pgcache_hash_fold(hash, UINT64CONST(0x9e3779b97f4a7c15)));
+	hash = pgcache_hash_fold(hash, UINT64CONST(0x9e3779b97f4a7c15));
+	return keys_first + ((uint32) hash & keys_mask);
 }
 
 PgCacheStamp
 pgcache_stamp_of_tag(uint16 slot, const char *tag, int len)
 {
-	return hashed(pgcache_hash(tag, len, slot, shared->seed));
+	return tags_first +
+		((uint32) pgcache_hash(tag, len, slot, shared->seed) & tags_mask);
 }
 
 PgCacheStamp
 pgcache_stamp_of_relation(Oid database, Oid relation)
 {
-	return hashed(pgcache_hash_fold(((uint64) database << 32) | relation,
-									UINT64CONST(0xd6e8feb86659fd93)));
+	uint64		hash = pgcache_hash_fold(((uint64) database << 32) | relation,
+										 UINT64CONST(0xd6e8feb86659fd93));
+
+	return relations_first + ((uint32) hash & relations_mask);
 }
 
 /* ---- changing ---------------------------------------------------------------- */
@@ -140,6 +147,10 @@ find_finished(PgCacheStamp number, PgCacheFinished *finished)
 
 	finished->below = pgcache_finished_below();
 	finished->also = 0;
+
+	/* A hint will do. */
+	if (likely(pgcache_stamp_table[number].ring.at[PGCACHE_RING_SIZE - 1].number == 0))
+		return;
 	pgcache_stamp_read(number, &ring);
 	if (ring.at[PGCACHE_RING_SIZE - 1].number == 0)
 		return;
@@ -315,15 +326,28 @@ pgcache_note_finished(uint64 xmin)
 /* ---- shared memory ----------------------------------------------------------- */
 
 static uint32
-number_of_hashed(void)
+number_of_tags(void)
 {
 	return pg_nextpower2_32(pgcache_stamps);
 }
 
 static uint32
+number_of_keys(void)
+{
+	return number_of_tags() / 2;
+}
+
+static uint32
+number_of_relations(void)
+{
+	return number_of_tags() / 4;
+}
+
+static uint32
 number_of_stamps(void)
 {
-	return 2 * PGCACHE_DATABASE_STAMPS + pgcache_max_namespaces + number_of_hashed();
+	return 2 * PGCACHE_DATABASE_STAMPS + pgcache_max_namespaces +
+		number_of_keys() + number_of_relations() + number_of_tags();
 }
 
 static Size
@@ -355,8 +379,12 @@ stamps_attach(void *memory, LWLockPadded *locks)
 {
 	shared = memory;
 	pgcache_stamp_table = shared->table;
-	hashed_first = 2 * PGCACHE_DATABASE_STAMPS + pgcache_max_namespaces;
-	hashed_mask = number_of_hashed() - 1;
+	keys_first = 2 * PGCACHE_DATABASE_STAMPS + pgcache_max_namespaces;
+	keys_mask = number_of_keys() - 1;
+	relations_first = keys_first + number_of_keys();
+	relations_mask = number_of_relations() - 1;
+	tags_first = relations_first + number_of_relations();
+	tags_mask = number_of_tags() - 1;
 #ifdef PGCACHE_TEST
 	pgcache_broken = &shared->broken;
 #endif

@@ -51,6 +51,8 @@ stamp_is_stale(PgCacheStamp stamp, const PgCacheBound *bound, bool is_table)
 {
 	PgCacheRing ring;
 
+	if (likely(pgcache_stamp_is_untouched(stamp)))
+		return false;
 	pgcache_stamp_read(stamp, &ring);
 	return pgcache_rule_stale(&ring, bound) ||
 		(is_table && pgcache_rule_ddl(&ring, bound));
@@ -62,6 +64,8 @@ key_is_stale(const Admission *a)
 {
 	PgCacheRing ring;
 
+	if (pgcache_stamp_is_untouched(a->key))
+		return false;
 	pgcache_stamp_read(a->key, &ring);
 
 	/*
@@ -100,7 +104,8 @@ is_unslotted_stale(uint16 slot, const PgCacheBound *bound)
 
 	/* Of a snapshot since then: all that is older had ended. */
 	pgcache_space_slot_born(slot, &born, &next_xid);
-	if (bound->snap.xmin >= next_xid && Min(bound->noted, bound->fence) >= born)
+	if (pgcache_stamp_is_untouched(pgcache_stamp_of_unslotted(MyDatabaseId)) ||
+		(bound->snap.xmin >= next_xid && Min(bound->noted, bound->fence) >= born))
 		return false;
 	pgcache_stamp_read(pgcache_stamp_of_unslotted(MyDatabaseId), &ring);
 	for (int i = 0; i < PGCACHE_RING_SIZE; i++)
