@@ -455,10 +455,7 @@ pgcache_slots_set_quota(uint16 slot, PgCacheIncarnation incarnation,
 	pending = s->quota_pending;
 	LWLockRelease(lock);
 
-	/*
-	 * Whoever else found a new namespace first may be about to tell the
-	 * store. That is quick, and nobody is to put before it is done.
-	 */
+	/* Whoever else found a new namespace may be about to tell the store. */
 	if (!changed && pending)
 	{
 		PgCacheUsage usage;
