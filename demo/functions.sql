@@ -67,10 +67,14 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
 	result jsonb := cache_get_as(name, NULL::jsonb, 'pages');
 BEGIN
-	-- NULL may be a cached NULL as well: there is no such package.
-	IF result IS NULL AND NOT cache_exists(name, 'pages') THEN
-		result := page(name);
-		PERFORM cache_put(name, result, namespace => 'pages');
+	-- NULL may be a cached NULL as well: there is no such package.  Such an entry
+	-- has no type; one that somebody else has put meanwhile has one.
+	IF result IS NULL THEN
+		PERFORM FROM cache_entry(name, 'pages') WHERE type IS NULL;
+		IF NOT FOUND THEN
+			result := page(name);
+			PERFORM cache_put(name, result, namespace => 'pages');
+		END IF;
 	END IF;
 	RETURN result;
 END
