@@ -222,8 +222,6 @@ test_predicates(PgCacheOp *op, const PgCacheBound *bound)
 void
 pgcache_op_prepare(PgCacheOp *op)
 {
-	uint64		number;
-
 	if (op->kind != OP_PUT)
 		return;
 	if (pgcache_put_is_untagged(op))
@@ -242,10 +240,7 @@ pgcache_op_prepare(PgCacheOp *op)
 		pgcache_ddl_resolve(op->item.deps[op->item.ntags + i]);
 	if (op->item.ntables > 0)
 		pgcache_ddl_resolve(pgcache_stamp_of_database(MyDatabaseId));
-	if (op->item.ntables > 0 &&
-		(!pgcache_watch_count_changes(pgcache_item_tables(&op->item),
-									  op->item.ntables, &number) ||
-		 number != op->own_changes))
+	if (pgcache_put_is_changed(op))
 		op->is_void = true;
 	if (!pgcache_baseline_allows(&op->bound->snap))
 		op->is_void = true;

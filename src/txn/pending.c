@@ -551,16 +551,15 @@ pgcache_txn_invalidate_matching(uint16 slot, PgCacheIncarnation incarnation,
 
 /* ---- reading ------------------------------------------------------------------------ */
 
-/* Whether the own transaction changed a table since it put this. */
-static bool
-tables_changed(const PgCacheOp *op)
+bool
+pgcache_put_is_changed(const PgCacheOp *put)
 {
 	uint64		number;
 
-	return op->item.ntables > 0 &&
-		(!pgcache_watch_count_changes(pgcache_item_tables(&op->item),
-									  op->item.ntables, &number) ||
-		 number != op->own_changes);
+	return put->item.ntables > 0 &&
+		(!pgcache_watch_count_changes(pgcache_item_tables(&put->item),
+									  put->item.ntables, &number) ||
+		 number != put->own_changes);
 }
 
 bool
@@ -592,7 +591,7 @@ pgcache_txn_own(const PgCacheKey *key, const PgCacheItem **item)
 	if ((op->item.flags & PGCACHE_ENTRY_TTL) &&
 		op->item.expires <= pgcache_clock_now())
 		return PGCACHE_OWN_GONE;
-	if (pgcache_put_is_untagged(op) || tables_changed(op))
+	if (pgcache_put_is_untagged(op) || pgcache_put_is_changed(op))
 		return PGCACHE_OWN_GONE;
 	if (op->bound != pgcache_statement_bound() && pgcache_op_is_stale(op))
 		return PGCACHE_OWN_GONE;

@@ -179,6 +179,9 @@ extern bool pgcache_log_closed;
 /* Whether tags of an own put were invalidated after it. */
 extern bool pgcache_put_is_untagged(const PgCacheOp *put);
 
+/* Whether the own transaction changed a table of an own put after it. */
+extern bool pgcache_put_is_changed(const PgCacheOp *put);
+
 /* Whether an own change of many keys hits an entry of the store. */
 extern bool pgcache_log_hits(const PgCacheKey *key, PgCacheRef *ref);
 
@@ -209,7 +212,7 @@ typedef struct PgCacheActor
 	bool		final;			/* nothing may be allocated or raised any more */
 } PgCacheActor;
 
-/* Publishes what the change is; before pgcache_install. */
+/* Publishes what the change is; before pgcache_op_install. */
 extern void pgcache_op_publish(PgCacheOp *op, const PgCacheActor *actor, int kind);
 
 /*
