@@ -448,6 +448,8 @@ RETURNS TABLE (
     loads bigint,
     load_errors bigint,
     waits bigint,
+    ghost_hits bigint,
+    expired_misses bigint,
     evictions bigint,
     expirations bigint,
     entries bigint,
@@ -482,6 +484,8 @@ RETURNS TABLE (
     loads bigint,
     load_errors bigint,
     waits bigint,
+    ghost_hits bigint,
+    expired_misses bigint,
     evictions bigint,
     expirations bigint,
     entries bigint,
@@ -519,6 +523,8 @@ SELECT
     loads,
     load_errors,
     waits,
+    ghost_hits,
+    expired_misses,
     entries,
     key_bytes,
     bytes,
@@ -557,6 +563,8 @@ SELECT
     loads,
     load_errors,
     waits,
+    ghost_hits,
+    expired_misses,
     entries,
     key_bytes,
     bytes,
@@ -601,6 +609,20 @@ COMMENT ON FUNCTION cache_reset_stats() IS
 'sets what is counted for this database back to zero';
 
 REVOKE ALL ON FUNCTION cache_reset_stats() FROM PUBLIC;
+
+---- What is hot, and how long it takes ---------------------------------------
+
+---- Learning ----------------------------------------------------------------
+
+---- Warming -----------------------------------------------------------------
+
+---- Watching files ----------------------------------------------------------
+
+---- History -----------------------------------------------------------------
+
+---- Alerts ------------------------------------------------------------------
+
+---- Health and advice -------------------------------------------------------
 
 ---- Maintenance -------------------------------------------------------------
 

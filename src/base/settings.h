@@ -48,6 +48,15 @@ typedef enum PgCacheEviction
 #define PGCACHE_STAMPS_MIN			1024
 #define PGCACHE_STAMPS_MAX			(16 * 1024 * 1024)
 
+#define PGCACHE_MAX_WARMERS_DEFAULT	2
+#define PGCACHE_MAX_WARMERS_MAX		64
+
+#define PGCACHE_TRACKED_KEYS_DEFAULT	512
+#define PGCACHE_TRACKED_KEYS_MAX	65536
+
+/* Longest interval of a worker, in seconds. */
+#define PGCACHE_INTERVAL_MAX_S		86400
+
 /* Longest TTL that a setting can hold: 1,000 years in milliseconds. */
 #define PGCACHE_TTL_MAX_MS			(1000.0 * 366 * 86400 * 1000)
 
@@ -58,6 +67,8 @@ typedef enum PgCacheEviction
  * ENUM(name, default, options, context, flags, description)
  */
 #define PGCACHE_SETTINGS(BOOL, INT, REAL, ENUM) \
+	BOOL(adaptive, true, PGC_SIGHUP, 0, \
+		 "Lets memory follow use between namespaces without a fixed quota.") \
 	ENUM(compression, PGCACHE_COMPRESSION_NONE, pgcache_compression_options, \
 		 PGC_USERSET, 0, \
 		 "Sets the method by which large values are compressed.") \
@@ -80,19 +91,38 @@ typedef enum PgCacheEviction
 		 "Sets the longest time to live of any entry; 0 means no limit.") \
 	INT(max_value_size, -1, -1, INT_MAX, PGC_SUSET, GUC_UNIT_BYTE, NULL, \
 		"Sets the size of the largest value before compression; -1 means a quarter of pg_cache.memory.") \
+	INT(max_warmers, PGCACHE_MAX_WARMERS_DEFAULT, 0, PGCACHE_MAX_WARMERS_MAX, \
+		PGC_SIGHUP, 0, NULL, \
+		"Sets how many warmers run at once in the whole server; 0 means that none are started.") \
 	INT(memory, PGCACHE_MEMORY_DEFAULT_MB, PGCACHE_MEMORY_MIN_MB, \
 		PGCACHE_MEMORY_MAX_MB, PGC_POSTMASTER, GUC_UNIT_MB, NULL, \
 		"Sets the amount of shared memory for entries and their index.") \
 	INT(memory_limit, -1, -1, PGCACHE_MEMORY_MAX_MB, PGC_SIGHUP, GUC_UNIT_MB, \
 		check_memory_limit, \
 		"Sets how much of pg_cache.memory is used; -1 means all of it.") \
+	BOOL(memory_pressure, false, PGC_SIGHUP, 0, \
+		 "Lowers the memory used while the machine or control group is short of memory.") \
 	BOOL(notify, false, PGC_SUSET, 0, \
 		 "Announces invalidations on the channel \"pg_cache\".") \
 	INT(stamps, PGCACHE_STAMPS_DEFAULT, PGCACHE_STAMPS_MIN, \
 		PGCACHE_STAMPS_MAX, PGC_POSTMASTER, 0, NULL, \
 		"Sets the number of tags whose changes are told apart; of keys half as many, of tables a quarter.") \
+	INT(stats_interval, 300, 0, PGCACHE_INTERVAL_MAX_S, PGC_SIGHUP, GUC_UNIT_S, NULL, \
+		"Sets the time between rows of cache_stats_history; 0 means that none are written.") \
+	INT(stats_retention, 30 * 86400, 60, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, NULL, \
+		"Sets how long rows of cache_stats_history are kept.") \
+	BOOL(track_keys, true, PGC_SUSET, 0, \
+		 "Records which keys are asked for, by sampling.") \
+	BOOL(track_latency, true, PGC_SUSET, 0, \
+		 "Records how long gets, by sampling, and puts take.") \
+	INT(tracked_keys, PGCACHE_TRACKED_KEYS_DEFAULT, 0, PGCACHE_TRACKED_KEYS_MAX, \
+		PGC_POSTMASTER, 0, NULL, \
+		"Sets how many hot keys are told apart in each namespace; 0 means none.") \
 	BOOL(transactional, true, PGC_USERSET, 0, \
-		 "Makes puts, deletes and invalidations take effect at commit; if off, at once.")
+		 "Makes puts, deletes and invalidations take effect at commit; if off, at once.") \
+	INT(worker_interval, 1000, 10, PGCACHE_INTERVAL_MAX_S * 1000, PGC_SIGHUP, \
+		GUC_UNIT_MS, NULL, \
+		"Sets the longest time that background workers sleep.")
 
 #define PGCACHE_DECLARE_BOOL(name, ...)	extern bool pgcache_##name;
 #define PGCACHE_DECLARE_INT(name, ...)	extern int pgcache_##name;

@@ -39,7 +39,9 @@
 	COUNTER(INVALIDATED_ERROR, invalidations_error) \
 	COUNTER(LOADS, loads) \
 	COUNTER(LOAD_ERRORS, load_errors) \
-	COUNTER(WAITS, waits)
+	COUNTER(WAITS, waits) \
+	COUNTER(GHOST_HITS, ghost_hits) \
+	COUNTER(EXPIRED_MISSES, expired_misses)
 
 #define PGCACHE_COUNTER_ENUM(NAME, column)	PGCACHE_##NAME,
 typedef enum PgCacheCounter

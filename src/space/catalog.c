@@ -88,6 +88,12 @@ pgcache_catalog_locate(void)
 	return catalog;
 }
 
+Oid
+pgcache_space_schema(void)
+{
+	return pgcache_catalog_exists() ? pgcache_catalog_locate().schema : InvalidOid;
+}
+
 bool
 pgcache_catalog_exists(void)
 {

@@ -163,6 +163,9 @@ extern void pgcache_space_reset_tally(void);
  */
 extern void pgcache_space_require_owner(const char *function);
 
+/* The extension's schema; InvalidOid if this database does not have it. */
+extern Oid	pgcache_space_schema(void);
+
 /* ---- changes --------------------------------------------------------------- */
 
 /*
