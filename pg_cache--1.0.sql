@@ -7,6 +7,39 @@
 -- functions that fit better than PostgreSQL's.  So each one here is used with
 -- exactly the types it is declared with: nothing fits better than that.
 
+---- Helpers -----------------------------------------------------------------
+
+CREATE FUNCTION cache_clock_timestamp()
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'pgcache_sql_clock_timestamp'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_clock_timestamp() IS
+'the time, by the clock that the cache goes by';
+
+CREATE FUNCTION cache_may_read(namespace text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_may_read'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_may_read(text) IS
+'whether the current user may see what is recorded of a namespace: may read it, or is a member of pg_read_all_stats';
+
+-- For functions in SQL, which cannot raise errors by themselves.
+CREATE FUNCTION cache_error(
+    sqlstate text, message text, detail text = NULL, hint text = NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_error'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_error(text, text, text, text) IS
+'raises an error; for the extension''s own functions';
+
+CREATE FUNCTION cache_log(message text, urgent boolean = false)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_log'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_log(text, boolean) IS
+'writes a line to the server''s log, as LOG or if urgent as WARNING';
+REVOKE ALL ON FUNCTION cache_log(text, boolean) FROM PUBLIC;
+
 ---- Namespaces --------------------------------------------------------------
 
 -- ids are never used twice, so that a namespace never inherits entries; 1 is

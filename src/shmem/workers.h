@@ -22,7 +22,7 @@ typedef enum PgCacheWorkerKind
 	PGCACHE_PROBE,
 	PGCACHE_WORKER,
 	PGCACHE_WARMER
-} PgCacheWorkerKind;
+}			PgCacheWorkerKind;
 
 /*
  * Enters this process.  False if the database is held, or there is such a

@@ -352,3 +352,23 @@ pgcache_catalog_privileges(const PgCacheSpaceEntry *entry, Oid role)
 	return (is_granted(entry->readers, entry->nreaders, role) ? PGCACHE_READ : 0) |
 		(is_granted(entry->writers, entry->nwriters, role) ? PGCACHE_WRITE : 0);
 }
+
+bool
+pgcache_catalog_may_read(const char *name)
+{
+	Relation	rel = pgcache_catalog_open(AccessShareLock);
+	HeapTuple	row = pgcache_catalog_find(rel, name);
+	bool		readable = false;
+	PgCacheSpaceEntry entry;
+
+	if (row != NULL)
+		pgcache_catalog_read(rel, row, &entry);
+	else if (strcmp(name, PGCACHE_DEFAULT_SPACE) == 0)
+		pgcache_catalog_builtin(&entry);
+	else
+		entry.readers = NULL;
+	if (entry.readers != NULL)
+		readable = (pgcache_catalog_privileges(&entry, GetUserId()) & PGCACHE_READ) != 0;
+	table_close(rel, AccessShareLock);
+	return readable;
+}

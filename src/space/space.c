@@ -326,6 +326,24 @@ pgcache_space_find(const char *name, int len, bool *no_slot)
 	return entry != NULL ? &entry->space : NULL;
 }
 
+bool
+pgcache_space_may_read(const char *name, int len)
+{
+	char		key[PGCACHE_MAX_NAME_LEN + 1] = {0};
+	PgCacheSpaceEntry *entry;
+
+	if (len < 1 || len > PGCACHE_MAX_NAME_LEN)
+		return false;
+	pgcache_slots_hold();
+	memcpy(key, name, len);
+	freshen();
+	entry = hash_search(spaces, key, HASH_FIND, NULL);
+	if (entry == NULL)
+		return pgcache_catalog_may_read(key);
+	find_privileges(entry);
+	return (entry->space.privileges & PGCACHE_READ) != 0;
+}
+
 int
 pgcache_space_privileges_of(const PgCacheSpace *space, Oid role)
 {

@@ -88,6 +88,12 @@ extern void pgcache_space_slot_born(uint16 slot, uint64 *number, uint64 *next_xi
 extern PgCacheIncarnation pgcache_space_last_incarnation(void);
 extern int	pgcache_space_slots_since(PgCacheIncarnation incarnation, uint16 *slots);
 
+/*
+ * Whether the current role may read the namespace of that name; false if there is
+ * none.  Takes no slot for it.
+ */
+extern bool pgcache_space_may_read(const char *name, int len);
+
 /* The privileges (bits) that a role has. */
 extern int	pgcache_space_privileges_of(const PgCacheSpace *space, Oid role);
 

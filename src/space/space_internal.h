@@ -189,6 +189,9 @@ extern void pgcache_catalog_builtin(PgCacheSpaceEntry *entry);
 /* The privileges that role has, by the entry's owner, readers and writers. */
 extern int	pgcache_catalog_privileges(const PgCacheSpaceEntry *entry, Oid role);
 
+/* Whether there is a namespace of that name that the current role may read. */
+extern bool pgcache_catalog_may_read(const char *name);
+
 /* Calls visit for each row. */
 extern void pgcache_catalog_walk(Relation catalog,
 								 void (*visit) (Relation catalog, HeapTuple row, void *arg),

@@ -30,15 +30,15 @@ typedef struct PgCacheHotKey
 								 * truncated */
 	bool		truncated;
 	char		key[PGCACHE_MAX_KEY_LEN];
-} PgCacheHotKey;
+}			PgCacheHotKey;
 
 /*
  * The keys asked for since the namespace's hourly sketch was last taken, most
  * frequent first, palloc'd; with reset empties it.  *total: the weight of all
  * requests, of keys that are not among them too.
  */
-extern PgCacheHotKey *pgcache_keys_take_hour(uint16 slot, PgCacheIncarnation incarnation,
-											 bool reset, int *n, double *total);
+extern PgCacheHotKey * pgcache_keys_take_hour(uint16 slot, PgCacheIncarnation incarnation,
+											  bool reset, int *n, double *total);
 
 /* Registers shared memory; called by _PG_init. */
 extern void pgcache_stats_register(void);

@@ -40,7 +40,7 @@ typedef struct PgCacheJob
 
 	/* Does it: in a transaction, with a snapshot, connected to SPI. */
 	void		(*run) (void);
-} PgCacheJob;
+}			PgCacheJob;
 
 extern const PgCacheJob pgcache_jobs[];
 extern const int pgcache_njobs;
