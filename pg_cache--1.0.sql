@@ -484,6 +484,7 @@ RETURNS TABLE (
     ghost_hits bigint,
     expired_misses bigint,
     evictions bigint,
+    evictions_background bigint,
     expirations bigint,
     entries bigint,
     key_bytes bigint,
@@ -520,6 +521,7 @@ RETURNS TABLE (
     ghost_hits bigint,
     expired_misses bigint,
     evictions bigint,
+    evictions_background bigint,
     expirations bigint,
     entries bigint,
     key_bytes bigint,
@@ -543,6 +545,7 @@ SELECT
     dropped_puts,
     deletes,
     evictions,
+    evictions_background,
     expirations,
     invalidations_manual + invalidations_tag + invalidations_pattern +
         invalidations_table + invalidations_file + invalidations_error
@@ -583,6 +586,7 @@ SELECT
     dropped_puts,
     deletes,
     evictions,
+    evictions_background,
     expirations,
     invalidations_manual + invalidations_tag + invalidations_pattern +
         invalidations_table + invalidations_file + invalidations_error

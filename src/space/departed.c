@@ -17,6 +17,7 @@
 
 #include "shmem/shmem.h"
 #include "space/space_internal.h"
+#include "space/store_part.h"
 
 typedef struct PgCacheSharedDeparted
 {
@@ -58,6 +59,7 @@ add_tally(PgCacheTally *sum, const PgCacheTally *tally)
 	for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
 		sum->counters[i] += tally->counters[i];
 	sum->evictions += tally->evictions;
+	sum->background_evictions += tally->background_evictions;
 	sum->expirations += tally->expirations;
 }
 
@@ -85,6 +87,17 @@ pgcache_departed_get(Oid database, PgCacheTally *tally)
 
 	if (row != NULL)
 		add_tally(tally, &row->tally);
+}
+
+void
+pgcache_departed_usage(uint16 slot, PgCacheTally *tally)
+{
+	PgCacheUsage usage;
+
+	pgcache_store_usage(pgcache_store, slot, &usage);
+	tally->evictions += usage.evictions;
+	tally->background_evictions += usage.background_evictions;
+	tally->expirations += usage.expirations;
 }
 
 void

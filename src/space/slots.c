@@ -216,14 +216,11 @@ add_counts(const PgCacheSharedSlot *s, PgCacheTally *tally)
 {
 	uint16		slot = s - shared->slots;
 	uint64		counters[PGCACHE_NCOUNTERS];
-	PgCacheUsage usage;
 
 	pgcache_counters_read(slot, s->incarnation, counters);
 	for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
 		tally->counters[i] += counters[i];
-	pgcache_store_usage(pgcache_store, slot, &usage);
-	tally->evictions += usage.evictions;
-	tally->expirations += usage.expirations;
+	pgcache_departed_usage(slot, tally);
 }
 
 /* Readies a slot for its next namespace. */

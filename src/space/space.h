@@ -156,6 +156,7 @@ typedef struct PgCacheTally
 {
 	uint64		counters[PGCACHE_NCOUNTERS];
 	int64		evictions;
+	int64		background_evictions;	/* of these */
 	int64		expirations;
 } PgCacheTally;
 

@@ -119,6 +119,9 @@ extern void pgcache_departed_add(Oid database, const PgCacheTally *tally);
 extern void pgcache_departed_get(Oid database, PgCacheTally *tally);
 extern void pgcache_departed_forget(Oid database);
 
+/* Adds what the store counted for a slot to a tally. */
+extern void pgcache_departed_usage(uint16 slot, PgCacheTally *tally);
+
 extern void pgcache_departed_register(void);
 
 /* ---- catalog.c ------------------------------------------------------------- */

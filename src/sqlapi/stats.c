@@ -30,7 +30,7 @@ PG_FUNCTION_INFO_V1(pgcache_sql_stats_namespaces);
 PG_FUNCTION_INFO_V1(pgcache_sql_reset_stats);
 
 /* Columns that both functions begin with: counters, then usage. */
-#define USAGE_COLUMNS	6
+#define USAGE_COLUMNS	7
 #define COMMON_COLUMNS	(PGCACHE_NCOUNTERS + USAGE_COLUMNS)
 
 /* Further columns of either. */
@@ -58,6 +58,7 @@ add_usage(Statistics *sum, const PgCacheSpaceUse *space)
 	sum->usage.stored_bytes += usage.stored_bytes;
 	sum->usage.memory += usage.memory;
 	sum->usage.evictions += usage.evictions;
+	sum->usage.background_evictions += usage.background_evictions;
 	sum->usage.expirations += usage.expirations;
 }
 
@@ -68,6 +69,7 @@ fill_columns(const Statistics *sum, Datum *values)
 	for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
 		*values++ = Int64GetDatum((int64) sum->counters[i]);
 	*values++ = Int64GetDatum(sum->usage.evictions);
+	*values++ = Int64GetDatum(sum->usage.background_evictions);
 	*values++ = Int64GetDatum(sum->usage.expirations);
 	*values++ = Int64GetDatum(sum->usage.entries);
 	*values++ = Int64GetDatum(sum->usage.key_bytes);
@@ -100,6 +102,7 @@ pgcache_sql_stats(PG_FUNCTION_ARGS)
 	pgcache_space_tally(&tally);
 	memcpy(sum.counters, tally.counters, sizeof(sum.counters));
 	sum.usage.evictions = tally.evictions;
+	sum.usage.background_evictions = tally.background_evictions;
 	sum.usage.expirations = tally.expirations;
 	pgcache_store_memory(pgcache_store, &memory);
 

@@ -147,6 +147,8 @@ check_heap(Check *c)
 
 	for (int fl = 0; fl < HEAP_FL; fl++)
 	{
+		int64		granules = 0;
+
 		if (((heap->fl_bitmap >> fl) & 1) != (heap->sl_bitmap[fl] != 0))
 			fault(c, "the map of free lists is wrong at %d", fl);
 		for (int sl = 0; sl < HEAP_SL; sl++)
@@ -166,10 +168,14 @@ check_heap(Check *c)
 					fault(c, "free list %d.%d is broken at %u", fl, sl, offset);
 					return;
 				}
+				granules += BLOCK_SIZE(block->block);
 				before = offset;
 				offset = block->next;
 			}
 		}
+		if (granules != heap->free[fl])
+			fault(c, "free blocks of kind %d have %lld granules, not %lld",
+				  fl, (long long) granules, (long long) heap->free[fl]);
 	}
 	if (listed != c->free_blocks)
 		fault(c, "%lld free blocks are listed, but there are %lld",

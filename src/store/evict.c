@@ -163,6 +163,12 @@ pgcache_entry_free_blocks(PgCacheStore *store, PgCachePartition *part,
 	pgcache_heap_free(store, part, offset);
 }
 
+static inline bool
+is_eviction(PgCacheCause cause)
+{
+	return cause == CAUSE_EVICTED || cause == CAUSE_EVICTED_AHEAD;
+}
+
 void
 pgcache_entry_unaccount(PgCacheStore *store, PgCachePartition *part,
 						const PgCacheEntry *entry, PgCacheCause cause)
@@ -176,8 +182,11 @@ pgcache_entry_unaccount(PgCacheStore *store, PgCachePartition *part,
 		return;
 	}
 	pgcache_usage_account(store, u, entry, -1);
-	if (cause == CAUSE_EVICTED && !entry_is_dead(store, entry))
+	if (is_eviction(cause) && !entry_is_dead(store, entry))
+	{
 		u->evictions++;
+		u->background_evictions += cause == CAUSE_EVICTED_AHEAD;
+	}
 	else if (cause == CAUSE_EXPIRED)
 		u->expirations++;
 }
@@ -190,7 +199,7 @@ pgcache_entry_remove(PgCacheStore *store, PgCachePartition *part,
 	PgCacheEntry *entry = at(store, offset);
 	PgCacheSlot located;
 
-	if (slot == NULL || cause == CAUSE_EVICTED)
+	if (slot == NULL || is_eviction(cause))
 	{
 		uint64		hash = pgcache_entry_hash(store, entry);
 
@@ -198,7 +207,7 @@ pgcache_entry_remove(PgCacheStore *store, PgCachePartition *part,
 			pgcache_index_locate(store, part, offset, hash, &located);
 		else
 			located = *slot;
-		if (cause == CAUSE_EVICTED)
+		if (is_eviction(cause))
 			store->policy->evicted(store, part, offset, hash);
 	}
 	else
@@ -267,14 +276,15 @@ choose_class(PgCacheStore *store, PgCachePartition *part, bool heed_shields)
 	return chosen;
 }
 
-/* Notices what was cleared, in whatever namespace. */
-static void
-heed_clears(PgCacheStore *store, PgCachePartition *part)
+void
+pgcache_heed_clears(PgCacheStore *store, PgCachePartition *part)
 {
 	uint64		clears = pg_atomic_read_u64(&store->shared->clears);
 
 	if (likely(part->clears == clears))
 		return;
+	/* The namespaces' numbers were written before. */
+	pg_read_barrier();
 	pgcache_usage_refresh_all(store, part);
 	part->clears = clears;
 }
@@ -301,13 +311,13 @@ remove_some_dead(PgCacheStore *store, PgCachePartition *part)
 }
 
 bool
-pgcache_make_room(PgCacheStore *store, PgCachePartition *part)
+pgcache_make_room(PgCacheStore *store, PgCachePartition *part, PgCacheCause cause)
 {
 	PgCacheClass *class;
 
-	heed_clears(store, part);
+	pgcache_heed_clears(store, part);
 	pgcache_heed_deaths(store, part);
-	if (part->nttl > 0 && pgcache_expiry_sweep(store, part, store->now(), EXPIRY_BATCH, EXPIRY_LOOKS) > 0)
+	if (part->nttl > 0 && pgcache_expiry_sweep(store, part, store->now(), EXPIRY_BATCH, EXPIRY_LOOKS, false) > 0)
 		return true;
 	if (has_dead(part) && remove_some_dead(store, part))
 		return true;
@@ -318,7 +328,7 @@ pgcache_make_room(PgCacheStore *store, PgCachePartition *part)
 		return false;
 	part->ordered = true;
 	pgcache_entry_remove(store, part, store->policy->victim(store, part, class),
-						 NULL, CAUSE_EVICTED);
+						 NULL, cause);
 	return true;
 }
 
@@ -482,7 +492,7 @@ pgcache_evacuate_region(PgCacheStore *store, PgCachePartition *part)
 				 !relocate_extent(store, part, offset))
 		{
 			/* This very block may be what goes; it is looked at again. */
-			if (!pgcache_make_room(store, part))
+			if (!pgcache_make_room(store, part, CAUSE_EVICTED))
 				elog(PANIC, "pg_cache: region %u holds a block of no entry", number);
 		}
 	}

@@ -32,12 +32,6 @@
 #define EXPIRY_HORIZON	32000	/* seconds; more than this ahead is far */
 #define FAR_INTERVAL	8000	/* seconds between looks at far ones */
 
-/* Entries that the worker removes in one hold of the lock. */
-#define SWEEP_BATCH		64
-
-/* Buckets where it looks for dead ones in one hold. */
-#define SWEEP_LOOKS		1024
-
 /* Seconds since the store was made; may be negative, and more than 32 bits. */
 static int64
 store_second(const PgCacheStore *store, TimestampTz t)
@@ -176,7 +170,7 @@ end_round(PgCachePartition *part)
 
 int64
 pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
-					 TimestampTz now, int64 enough, int64 looks)
+					 TimestampTz now, int64 enough, int64 looks, bool eager)
 {
 	uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
 	int64		second = store_second(store, now);
@@ -186,8 +180,8 @@ pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
 		return 0;
 	if (part->expiry_hand == 0)
 	{
-		/* Writers, who look at some buckets only, begin a round a second. */
-		if (second == part->swept && looks < nbuckets)
+		/* Writers, who are not eager, begin a round a second. */
+		if (second == part->swept && !eager)
 			return 0;
 		begin_round(part, second);
 	}
@@ -322,56 +316,5 @@ pgcache_dead_sweep(PgCacheStore *store, PgCachePartition *part, uint32 nlooks)
 		if (part->dead_left > 0)
 			part->dead_left--;
 	}
-	return removed;
-}
-
-/* ---- all -------------------------------------------------------------------- */
-
-/*
- * Removes expired entries, else dead ones, in one hold of the lock.  *more says
- * whether it would have looked on.
- */
-static int64
-sweep_once(PgCacheStore *store, PgCachePartition *part, TimestampTz now, bool *more)
-{
-	int64		n;
-
-	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
-	n = pgcache_expiry_sweep(store, part, now, SWEEP_BATCH, PG_INT64_MAX);
-	if (n == 0 && has_dead(part))
-		n = pgcache_dead_sweep(store, part, SWEEP_LOOKS);
-	*more = has_dead(part);
-	pgcache_index_adjust(store, part);
-	LWLockRelease(lock_of(store, part));
-	return n;
-}
-
-int64
-pgcache_store_sweep(PgCacheStore *store, int partition)
-{
-	PgCachePartition *part = &store->parts[partition];
-	TimestampTz now = store->now();
-	int64		removed = 0;
-	int			idle = 0;
-	bool		more;
-
-	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
-	pgcache_usage_refresh_all(store, part);
-	pgcache_heed_deaths(store, part);
-	LWLockRelease(lock_of(store, part));
-
-	/*
-	 * The first vain time it may have ended a round that a writer had begun;
-	 * where there is more, all buckets are looked at twice in vain.
-	 */
-	do
-	{
-		int64		n = sweep_once(store, part, now, &more);
-		uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
-
-		removed += n;
-		idle = n > 0 ? 0 : idle + 1;
-		more = more && idle < 2 * (nbuckets / SWEEP_LOOKS + 1);
-	} while (idle < 2 || more);
 	return removed;
 }

@@ -75,6 +75,7 @@ link_free(PgCacheStore *store, PgCacheHeap *heap, PgCacheOffset offset, uint32 s
 	heap->head[fl][sl] = offset;
 	heap->fl_bitmap |= 1U << fl;
 	heap->sl_bitmap[fl] |= 1U << sl;
+	heap->free[fl] += size;
 }
 
 static void
@@ -85,6 +86,7 @@ unlink_free(PgCacheStore *store, PgCacheHeap *heap, PgCacheOffset offset, uint32
 				sl;
 
 	list_of(size, &fl, &sl);
+	heap->free[fl] -= size;
 	if (block->next != 0)
 		block_at(store, block->next)->prev = block->prev;
 	if (block->prev != 0)
@@ -214,6 +216,19 @@ pgcache_heap_settle(PgCacheStore *store, PgCacheOffset offset, uint32 kind)
 	Assert(BLOCK_KIND(block->block) == BLOCK_BUSY);
 	block->block = (block->block & ~BLOCK_KIND_MASK) | kind;
 	store->regions[region_of(store, offset)].busy--;
+}
+
+int64
+pgcache_heap_holes(const PgCachePartition *part, uint32 size)
+{
+	int64		granules = 0;
+	int			fl,
+				sl;
+
+	list_of(size, &fl, &sl);
+	for (; fl < HEAP_FL; fl++)
+		granules += part->heap.free[fl];
+	return granules;
 }
 
 /* Gives a region without used blocks to the pool, unless it is the last. */

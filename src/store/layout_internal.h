@@ -80,6 +80,7 @@ typedef struct PgCacheHeap
 	uint16		sl_bitmap[HEAP_FL];
 	PgCacheOffset head[HEAP_FL][HEAP_SL];
 	int64		used;			/* granules in blocks that are not free */
+	int64		free[HEAP_FL];	/* and in free ones of each power of two */
 	PgCacheOffset spare;		/* a busy block kept for the next of its size */
 } PgCacheHeap;
 
@@ -294,6 +295,7 @@ typedef struct PgCachePartitionUsage
 	int64		stored_bytes;
 	int64		memory;
 	int64		evictions;
+	int64		background_evictions;	/* of these */
 	int64		expirations;
 } PgCachePartitionUsage;
 

@@ -29,6 +29,12 @@ pgcache_pool_limit(const PgCacheStore *store)
 }
 
 bool
+pgcache_pool_is_exhausted(const PgCacheStore *store)
+{
+	return pg_atomic_read_u32(&store->shared->pool.in_use) >= pgcache_pool_limit(store);
+}
+
+bool
 pgcache_pool_is_roomy(const PgCacheStore *store)
 {
 	uint64		in_use = pg_atomic_read_u32(&store->shared->pool.in_use);
@@ -69,7 +75,7 @@ pgcache_pool_take(PgCacheStore *store, PgCachePartition *part,
 	PgCacheRegion *region;
 	uint32	   *list;
 
-	if (pg_atomic_read_u32(&pool->in_use) >= pgcache_pool_limit(store))
+	if (pgcache_pool_is_exhausted(store))
 		return NO_REGION;
 
 	LWLockAcquire(pool_lock(store), LW_EXCLUSIVE);

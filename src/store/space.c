@@ -156,6 +156,7 @@ pgcache_store_forget_space(PgCacheStore *store, uint16 number)
 		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
 		u = pgcache_usage_refresh(store, part, number);
 		u->evictions = 0;
+		u->background_evictions = 0;
 		u->expirations = 0;
 		LWLockRelease(lock_of(store, part));
 	}
@@ -355,7 +356,8 @@ sweep_expired(PgCacheStore *store)
 		if (now < part->next_expiry)
 			continue;
 		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
-		removed = pgcache_expiry_sweep(store, part, now, QUOTA_BATCH, QUOTA_LOOKS);
+		removed = pgcache_expiry_sweep(store, part, now, QUOTA_BATCH, QUOTA_LOOKS,
+									   false);
 		LWLockRelease(lock_of(store, part));
 	}
 	return removed > 0;

@@ -247,6 +247,7 @@ pgcache_store_usage(PgCacheStore *store, uint16 space, PgCacheUsage *usage)
 		PgCachePartitionUsage *u = usage_of(store, space, &store->parts[i]);
 
 		usage->evictions += u->evictions;
+		usage->background_evictions += u->background_evictions;
 		usage->expirations += u->expirations;
 		if (u->clear_seq != clear_seq && u->newest < clear_seq)
 			continue;			/* all of them are dead */
@@ -268,6 +269,7 @@ pgcache_store_reset_usage(PgCacheStore *store, uint16 space)
 
 		LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
 		u->evictions = 0;
+		u->background_evictions = 0;
 		u->expirations = 0;
 		LWLockRelease(lock_of(store, part));
 	}

@@ -349,12 +349,14 @@ typedef struct PgCacheUsage
 	int64		stored_bytes;	/* of values as stored */
 	int64		memory;			/* of their blocks, all overhead but the index */
 	int64		evictions;
+	int64		background_evictions;	/* of these: see
+										 * pgcache_store_evict_ahead */
 	int64		expirations;
 } PgCacheUsage;
 
 extern void pgcache_store_usage(PgCacheStore *store, uint16 space, PgCacheUsage *usage);
 
-/* Sets evictions and expirations back to zero; takes each partition's lock. */
+/* Sets what is counted back to zero; takes each partition's lock. */
 extern void pgcache_store_reset_usage(PgCacheStore *store, uint16 space);
 
 /* A slot's next user starts from zero. */
@@ -373,13 +375,39 @@ typedef struct PgCacheMemory
 
 extern void pgcache_store_memory(PgCacheStore *store, PgCacheMemory *memory);
 
-/* ---- sweeping and scanning ------------------------------------------------- */
+/* ---- upkeep ----------------------------------------------------------------- */
 
 /*
- * Removes expired and dead entries of one partition; returns how many.  The
- * worker's job later; nothing depends on its being called.
+ * What a background process does from time to time.  Nothing depends on its being
+ * done: puts make room for themselves.  Each function holds a lock for a bounded
+ * number of steps, and returns whether there is more to do, so that the caller
+ * can serve interrupts in between.
  */
-extern int64 pgcache_store_sweep(PgCacheStore *store, int partition);
+
+/* A sweep over one partition; the caller looks at removed. */
+typedef struct PgCacheSweep
+{
+	int			partition;
+	TimestampTz now;
+	int64		removed;		/* entries, so far */
+	int			vain;			/* holds in which there were none, of late */
+} PgCacheSweep;
+
+/* Removes expired and dead entries of one partition. */
+extern void pgcache_store_sweep_begin(PgCacheStore *store, PgCacheSweep *sweep,
+									  int partition);
+extern bool pgcache_store_sweep_step(PgCacheStore *store, PgCacheSweep *sweep);
+
+/*
+ * While no region is free, evicts from a partition until puts there find holes:
+ * about 1 % of it.
+ */
+extern bool pgcache_store_evict_ahead(PgCacheStore *store, int partition);
+
+/* While more memory is in use than the limit allows, gives a region back. */
+extern bool pgcache_store_shrink(PgCacheStore *store);
+
+/* ---- scanning --------------------------------------------------------------- */
 
 /*
  * Copies the descriptions and keys of all live entries of a partition into buf:

@@ -25,6 +25,9 @@ extern void pgcache_pool_give(PgCacheStore *store, PgCachePartition *part,
 /* Number of regions that the limit allows. */
 extern uint32 pgcache_pool_limit(const PgCacheStore *store);
 
+/* Whether the limit is reached. */
+extern bool pgcache_pool_is_exhausted(const PgCacheStore *store);
+
 /* Whether at least an eighth of what the limit allows is free. */
 extern bool pgcache_pool_is_roomy(const PgCacheStore *store);
 
@@ -47,6 +50,9 @@ extern void pgcache_heap_retire(PgCacheStore *store, PgCachePartition *part,
 
 /* Frees the block that was kept, if any; true if there was one. */
 extern bool pgcache_heap_free_spare(PgCacheStore *store, PgCachePartition *part);
+
+/* Granules in free blocks about as large as that, or larger. */
+extern int64 pgcache_heap_holes(const PgCachePartition *part, uint32 size);
 
 /* A finished block: busy no more. */
 extern void pgcache_heap_settle(PgCacheStore *store, PgCacheOffset block,
@@ -254,11 +260,13 @@ end_change(PgCacheBucket *first)
 
 /*
  * Removes expired entries, until it has enough or has looked at so many buckets;
- * the next call goes on there.  Cheap while nothing can have expired.  Returns
- * how many.
+ * the next call goes on there.  Cheap while nothing can have expired.  Unless
+ * eager, a round over all buckets begins once a second at the most.  Returns how
+ * many.
  */
 extern int64 pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
-								  TimestampTz now, int64 enough, int64 looks);
+								  TimestampTz now, int64 enough, int64 looks,
+								  bool eager);
 
 /*
  * An entry expires then (DT_NOEND: never), by a clock that says now.  Returns
@@ -337,6 +345,7 @@ typedef enum PgCacheCause
 	CAUSE_REPLACED,
 	CAUSE_DELETED,
 	CAUSE_EVICTED,
+	CAUSE_EVICTED_AHEAD,		/* by the upkeep */
 	CAUSE_EXPIRED
 } PgCacheCause;
 
@@ -383,11 +392,16 @@ extern void pgcache_entry_account(PgCacheStore *store, PgCachePartition *part,
 								  const PgCacheEntry *entry,
 								  const PgCacheEntry *replaced);
 
+/* Notices what was cleared, in whatever namespace. */
+extern void pgcache_heed_clears(PgCacheStore *store, PgCachePartition *part);
+
 /*
  * Removes something so that a block may fit: what has expired, else what is
- * dead, else what the policy chooses.  False if the partition is empty.
+ * dead, else what the policy chooses, which counts as evicted by that cause.
+ * False if the partition is empty.
  */
-extern bool pgcache_make_room(PgCacheStore *store, PgCachePartition *part);
+extern bool pgcache_make_room(PgCacheStore *store, PgCachePartition *part,
+							  PgCacheCause cause);
 
 /*
  * Moves a heap region to the pool from the partition that has most: for a

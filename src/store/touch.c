@@ -55,7 +55,7 @@ change_fields(PgCacheStore *store, PgCachePartition *part, const PgCacheKey *key
 	uint16		expiry;
 
 	while ((to = pgcache_heap_alloc(store, part, want, want)) == 0)
-		if (!pgcache_heap_grow(store, part) && !pgcache_make_room(store, part))
+		if (!pgcache_heap_grow(store, part) && !pgcache_make_room(store, part, CAUSE_EVICTED))
 			return false;
 	if (!pgcache_index_find(store, part, key, &slot))
 	{

@@ -141,7 +141,7 @@ find_block(PgCacheStore *store, PgCachePartition *part, Build *b,
 		if (b->steals > 0 &&
 			part->nheap_regions + part->nindex_regions < b->max_regions)
 			return BUILD_STEAL;
-		if (pgcache_make_room(store, part))
+		if (pgcache_make_room(store, part, CAUSE_EVICTED))
 			continue;
 
 		return try_last_steal(b);

@@ -302,7 +302,7 @@ clear(int space, uint64 back)
 static void
 sweep(int number)
 {
-	(void) pgcache_store_sweep(t.store, number);
+	(void) sweep_partition(t.store, number);
 	if (t.store->parts[number].ndead > 0 || t.store->parts[number].dead_left > 0)
 		fail(NULL, "a sweep leaves dead entries");
 	for (int n = 0; n < NKEYS; n++)

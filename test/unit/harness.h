@@ -261,12 +261,23 @@ count_buckets(TestStore *t)
 }
 
 static inline int64
+sweep_partition(PgCacheStore *store, int partition)
+{
+	PgCacheSweep sweep;
+
+	pgcache_store_sweep_begin(store, &sweep, partition);
+	while (pgcache_store_sweep_step(store, &sweep))
+		;
+	return sweep.removed;
+}
+
+static inline int64
 sweep_all(TestStore *t)
 {
 	int64		removed = 0;
 
 	for (int i = 0; i < t->store->nparts; i++)
-		removed += pgcache_store_sweep(t->store, i);
+		removed += sweep_partition(t->store, i);
 	return removed;
 }
 

@@ -33,7 +33,7 @@ sweep_some(TestStore *t)
 	int64		removed;
 
 	LWLockAcquire(lock_of(t->store, part), LW_EXCLUSIVE);
-	removed = pgcache_expiry_sweep(t->store, part, test_now, ENOUGH, LOOKS);
+	removed = pgcache_expiry_sweep(t->store, part, test_now, ENOUGH, LOOKS, false);
 	LWLockRelease(lock_of(t->store, part));
 	if (part->expiry_hand > from)
 		most_looks = Max(most_looks, part->expiry_hand - from);

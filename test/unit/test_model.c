@@ -290,7 +290,7 @@ step(TestStore *t, uint32 largest)
 	if (random_below(20000) == 0)
 		do_clear(t, space);
 	if (random_below(20000) == 0)
-		pgcache_store_sweep(t->store, random_below(t->store->nparts));
+		sweep_partition(t->store, random_below(t->store->nparts));
 }
 
 static void
@@ -343,7 +343,7 @@ run_roomy(int eviction)
 		}
 	}
 	for (int i = 0; i < t.store->nparts; i++)
-		pgcache_store_sweep(t.store, i);
+		sweep_partition(t.store, i);
 	for (int space = 0; space < NSPACES; space++)
 	{
 		pgcache_store_usage(t.store, space, &usage);

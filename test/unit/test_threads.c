@@ -161,7 +161,7 @@ work(void *arg)
 				break;
 			case 6:
 				if (random_below(200) == 0)
-					pgcache_store_sweep(mine.store, random_below(mine.store->nparts));
+					sweep_partition(mine.store, random_below(mine.store->nparts));
 				break;
 			default:
 				{
