@@ -18,6 +18,7 @@
 #include "shmem/counters.h"
 #include "shmem/debug_point.h"
 #include "shmem/shmem.h"
+#include "shmem/workers.h"
 #include "space/space.h"
 #include "space/store_part.h"
 #include "stamp/predicate.h"
@@ -48,6 +49,7 @@ _PG_init(void)
 	pgcache_stamp_register();
 	pgcache_predicate_register();
 	pgcache_watch_register();
+	pgcache_workers_register();
 #ifdef PGCACHE_TEST
 	pgcache_debug_register();
 #endif

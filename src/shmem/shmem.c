@@ -15,7 +15,7 @@
 
 #include "shmem/shmem.h"
 
-#define MAX_PARTS 16
+#define MAX_PARTS 32
 
 bool		pgcache_shmem_ready = false;
 

@@ -22,23 +22,69 @@ typedef enum PgCacheWorkerKind
 	PGCACHE_PROBE,
 	PGCACHE_WORKER,
 	PGCACHE_WARMER
-}			PgCacheWorkerKind;
+} PgCacheWorkerKind;
 
 /*
- * Enters this process.  False if the database is held, or there is such a
- * launcher or worker already: the caller must exit.  Leaves by itself at exit.
+ * Enters this process, before it connects.  False if the database is held, or
+ * there is such a launcher or worker already: the caller must exit.  Leaves by
+ * itself at exit, when it is not connected any more.  SIGTERM must end it soon.
  */
 extern bool pgcache_workers_enter(PgCacheWorkerKind kind, Oid database);
+
+/* Whether there is one of that kind in the database. */
+extern bool pgcache_workers_inside(PgCacheWorkerKind kind, Oid database);
 
 /*
  * Set the latch of a database's worker, of the launcher, or of all of them.  If
  * there is none nothing happens.  Raise nothing, so may be called after commit.
+ *
+ * Transaction callbacks run before the transaction's invalidations are sent and
+ * its locks released, so who is woken by one is woken again after that.
  */
 extern void pgcache_workers_wake(Oid database);
 extern void pgcache_workers_wake_launcher(void);
 extern void pgcache_workers_wake_all(void);
 
-/* Registers the part of shared memory. */
+/* ---- databases for oneself ------------------------------------------------- */
+
+/*
+ * Holds the database until the end of the transaction: those inside are told to
+ * end, and waited for, some seconds at the most.  One for each backend.
+ */
+extern void pgcache_workers_hold(Oid database, uint32 wait_event);
+
+/* Whether anybody holds it. */
+extern bool pgcache_workers_held(Oid database);
+
+/* ---- what the launcher is told of databases -------------------------------- */
+
+typedef enum PgCacheFinding
+{
+	PGCACHE_FOUND,				/* the extension is there */
+	PGCACHE_MISSING,			/* it is not */
+	PGCACHE_STEPPED_ASIDE		/* a process of ours ended for a hold */
+} PgCacheFinding;
+
+/*
+ * How often the extension was created; to be read before one looks whether it is
+ * there, and given with what was found: if it was created meanwhile, "missing"
+ * counts for nothing.
+ */
+extern uint64 pgcache_workers_creations(void);
+extern void pgcache_workers_report(Oid database, PgCacheFinding finding,
+								   uint64 creations);
+
+/* It was created in this database; after commit. */
+extern void pgcache_workers_report_created(Oid database);
+
+/*
+ * Takes one report; false if there is none.  *lost: there were more than could be
+ * kept, and all databases must be looked at.
+ */
+extern bool pgcache_workers_take_report(Oid *database, PgCacheFinding *finding,
+										bool *lost);
+
+/* Registers the part of shared memory, and a callback. */
 extern void pgcache_workers_register(void);
 
 #endif							/* PGCACHE_SHMEM_WORKERS_H */

@@ -29,6 +29,7 @@
 #include "base/interval.h"
 #include "shmem/debug_point.h"
 #include "shmem/shmem.h"
+#include "shmem/workers.h"
 
 PG_FUNCTION_INFO_V1(pgcache_test_arm);
 PG_FUNCTION_INFO_V1(pgcache_test_disarm);
@@ -69,6 +70,7 @@ pgcache_test_set_clock(PG_FUNCTION_ARGS)
 	pgcache_shmem_require();
 	(void) pgcache_interval_usec(PG_GETARG_INTERVAL_P(0), &usec);
 	*pgcache_clock_offset = usec;
+	pgcache_workers_wake_all();
 	PG_RETURN_VOID();
 }
 
@@ -80,6 +82,7 @@ pgcache_test_advance_clock(PG_FUNCTION_ARGS)
 	pgcache_shmem_require();
 	(void) pgcache_interval_usec(PG_GETARG_INTERVAL_P(0), &usec);
 	*pgcache_clock_offset += usec;
+	pgcache_workers_wake_all();
 	PG_RETURN_VOID();
 }
 
