@@ -647,6 +647,17 @@ COMMENT ON FUNCTION cache_reset_stats() IS
 
 REVOKE ALL ON FUNCTION cache_reset_stats() FROM PUBLIC;
 
+---- Background workers ------------------------------------------------------
+
+-- Of each table that the workers work by.
+CREATE FUNCTION cache_tell_worker()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'pgcache_sql_tell_worker'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_tell_worker() IS
+'tells the database''s worker that a table which it works by has changed';
+REVOKE ALL ON FUNCTION cache_tell_worker() FROM PUBLIC;
+
 ---- What is hot, and how long it takes ---------------------------------------
 
 ---- Learning ----------------------------------------------------------------
@@ -654,6 +665,59 @@ REVOKE ALL ON FUNCTION cache_reset_stats() FROM PUBLIC;
 ---- Warming -----------------------------------------------------------------
 
 ---- Watching files ----------------------------------------------------------
+
+CREATE TABLE cache_file_watches (
+    path text COLLATE "C" NOT NULL,
+    namespace text COLLATE "C" NOT NULL,
+    tags text[] NOT NULL,
+    owner regrole NOT NULL,
+    condition text NOT NULL CHECK (
+        condition IN ('present'::text, 'absent'::text, 'unreadable'::text)),
+    mtime timestamptz,
+    size bigint,
+    inode bigint,
+    PRIMARY KEY (path, namespace));
+GRANT SELECT ON cache_file_watches TO PUBLIC;
+COMMENT ON TABLE cache_file_watches IS
+'watched files of the server; changed by cache_watch_file() and cache_unwatch_file()';
+COMMENT ON COLUMN cache_file_watches.path IS 'absolute path of the file';
+COMMENT ON COLUMN cache_file_watches.namespace IS
+'namespace in which the tags are invalidated';
+COMMENT ON COLUMN cache_file_watches.tags IS
+'tags that a change of the file invalidates';
+COMMENT ON COLUMN cache_file_watches.owner IS 'role that watches the file';
+COMMENT ON COLUMN cache_file_watches.condition IS
+'what the file was when it was last found changed: present, absent or unreadable';
+COMMENT ON COLUMN cache_file_watches.mtime IS
+'time of its last modification then; NULL unless present';
+COMMENT ON COLUMN cache_file_watches.size IS
+'its bytes then; NULL unless present';
+COMMENT ON COLUMN cache_file_watches.inode IS
+'number of its inode then; NULL unless present';
+
+SELECT pg_catalog.pg_extension_config_dump('cache_file_watches', '');
+
+CREATE TRIGGER cache_tell_worker
+AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON cache_file_watches
+FOR EACH STATEMENT EXECUTE FUNCTION cache_tell_worker();
+ALTER TABLE cache_file_watches ENABLE ALWAYS TRIGGER cache_tell_worker;
+COMMENT ON TRIGGER cache_tell_worker ON cache_file_watches IS
+'tells the database''s worker of changes of the table';
+
+CREATE FUNCTION cache_watch_file(
+    path text, tags text[], namespace text = 'default')
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_watch_file'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_watch_file(text, text[], text) IS
+'makes changes of a file of the server invalidate tags';
+
+CREATE FUNCTION cache_unwatch_file(path text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_unwatch_file'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_unwatch_file(text) IS
+'ends all watches of a file';
 
 ---- History -----------------------------------------------------------------
 

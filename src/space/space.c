@@ -618,4 +618,5 @@ pgcache_space_init(void)
 	CacheRegisterSyscacheCallback(DATABASEOID, on_role_change, (Datum) 0);
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = on_object_access;
+	pgcache_tell_init();
 }

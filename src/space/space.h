@@ -233,6 +233,13 @@ extern void pgcache_space_revoke(const char *name, Oid role, int privilege);
  */
 extern void pgcache_space_changed(Relation catalog);
 
+/*
+ * To be called whenever rows of a table were changed by which the database's worker
+ * works: it reads the table again, at once when the transaction commits; after
+ * COMMIT PREPARED and on a standby when it next looks.
+ */
+extern void pgcache_space_tell_worker(Relation table);
+
 /* Registers shared memory, hooks and callbacks; called by _PG_init. */
 extern void pgcache_space_register(void);
 extern void pgcache_space_init(void);

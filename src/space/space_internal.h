@@ -9,6 +9,7 @@
  *	  space.c		the backend's cache of namespaces; follows changes
  *	  change.c		changes the table
  *	  list.c		namespaces with a slot; slots that nobody needs
+ *	  tell.c		tells the database's worker what has changed
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -218,5 +219,9 @@ extern void pgcache_space_free_at_commit(const PgCacheSpaceKey *key);
 
 /* Frees slots of namespaces and databases that no longer exist. */
 extern void pgcache_space_reclaim(void);
+
+/* ---- tell.c ---------------------------------------------------------------- */
+
+extern void pgcache_tell_init(void);
 
 #endif							/* PGCACHE_SPACE_SPACE_INTERNAL_H */
