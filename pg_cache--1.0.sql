@@ -721,6 +721,311 @@ COMMENT ON FUNCTION cache_unwatch_file(text) IS
 
 ---- History -----------------------------------------------------------------
 
+-- A row says what was counted in a span that ends at a time, and how much there
+-- was then.  A namespace in which nothing happened meanwhile has none.
+CREATE TABLE cache_stats_history (
+    at timestamptz NOT NULL,
+    namespace text COLLATE "C" NOT NULL,
+    span interval NOT NULL,
+    hits bigint NOT NULL,
+    misses bigint NOT NULL,
+    puts bigint NOT NULL,
+    stale_puts bigint NOT NULL,
+    dropped_puts bigint NOT NULL,
+    deletes bigint NOT NULL,
+    evictions bigint NOT NULL,
+    expirations bigint NOT NULL,
+    invalidations bigint NOT NULL,
+    invalidations_manual bigint NOT NULL,
+    invalidations_tag bigint NOT NULL,
+    invalidations_pattern bigint NOT NULL,
+    invalidations_table bigint NOT NULL,
+    invalidations_file bigint NOT NULL,
+    invalidations_error bigint NOT NULL,
+    loads bigint NOT NULL,
+    load_errors bigint NOT NULL,
+    waits bigint NOT NULL,
+    ghost_hits bigint NOT NULL,
+    expired_misses bigint NOT NULL,
+    entries bigint NOT NULL,
+    key_bytes bigint NOT NULL,
+    bytes bigint NOT NULL,
+    stored_bytes bigint NOT NULL,
+    memory_used bigint NOT NULL,
+    hit_ratio float8 GENERATED ALWAYS AS (
+        hits::float8 / nullif(hits + misses, 0::bigint)::float8) STORED);
+COMMENT ON TABLE cache_stats_history IS
+'what happened in each namespace, a row every pg_cache.stats_interval';
+COMMENT ON COLUMN cache_stats_history.span IS
+'the time since the row before, in which the counters counted what they say';
+
+CREATE INDEX cache_stats_history_namespace_at
+ON cache_stats_history (namespace, at);
+CREATE INDEX cache_stats_history_at ON cache_stats_history (at);
+
+ALTER TABLE cache_stats_history ENABLE ROW LEVEL SECURITY;
+CREATE POLICY cache_may_read ON cache_stats_history FOR SELECT
+USING (cache_may_read(namespace));
+COMMENT ON POLICY cache_may_read ON cache_stats_history IS
+'shows what was recorded of namespaces that the current user may read';
+
+-- Not the sums of the rows above: a namespace without a row has entries too.
+CREATE TABLE cache_stats_history_total (
+    LIKE cache_stats_history INCLUDING GENERATED INCLUDING COMMENTS);
+ALTER TABLE cache_stats_history_total DROP COLUMN namespace;
+COMMENT ON TABLE cache_stats_history_total IS
+'what happened in all namespaces of this database together; memory_used is the server''s';
+
+CREATE INDEX cache_stats_history_total_at ON cache_stats_history_total (at);
+
+GRANT SELECT ON cache_stats_history, cache_stats_history_total TO PUBLIC;
+
+-- What was counted when the last rows were written: the difference is what comes
+-- into the next ones, whoever was restarted in between.  0 is the whole database.
+CREATE TABLE cache_stats_marks (
+    namespace_id integer PRIMARY KEY,
+    at timestamptz NOT NULL,
+    counters bigint[] NOT NULL,
+    gauges bigint[] NOT NULL);
+COMMENT ON TABLE cache_stats_marks IS
+'the counters as of the last rows of cache_stats_history, by namespace';
+
+INSERT INTO cache_stats_marks VALUES (0, pg_catalog.now(), '{}', '{}');
+
+CREATE FUNCTION cache_stats_counted()
+RETURNS TABLE (
+    namespace_id integer, namespace text, counters bigint[], gauges bigint[])
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+SELECT
+    coalesce(n.id, 1),
+    s.namespace,
+    ARRAY[
+        s.hits, s.misses, s.puts, s.stale_puts, s.dropped_puts, s.deletes,
+        s.evictions, s.expirations, s.invalidations, s.invalidations_manual,
+        s.invalidations_tag, s.invalidations_pattern, s.invalidations_table,
+        s.invalidations_file, s.invalidations_error, s.loads, s.load_errors,
+        s.waits, s.ghost_hits, s.expired_misses],
+    ARRAY[s.entries, s.key_bytes, s.bytes, s.stored_bytes, s.memory_used]
+FROM cache_stats_namespaces s LEFT JOIN cache_namespaces n ON n.name = s.namespace
+-- Others without a row are so new that this statement does not see it yet.
+WHERE n.id IS NOT NULL OR s.namespace = 'default'::text
+UNION ALL
+SELECT
+    0,
+    NULL::text,
+    ARRAY[
+        s.hits, s.misses, s.puts, s.stale_puts, s.dropped_puts, s.deletes,
+        s.evictions, s.expirations, s.invalidations, s.invalidations_manual,
+        s.invalidations_tag, s.invalidations_pattern, s.invalidations_table,
+        s.invalidations_file, s.invalidations_error, s.loads, s.load_errors,
+        s.waits, s.ghost_hits, s.expired_misses],
+    ARRAY[s.entries, s.key_bytes, s.bytes, s.stored_bytes, s.memory_used]
+FROM cache_stats s;
+END;
+COMMENT ON FUNCTION cache_stats_counted() IS
+'the statistics in the form of cache_stats_marks';
+
+-- Counters only go back to start anew.  Then all that they say is new.
+CREATE FUNCTION cache_counted_since(counters bigint[], mark bigint[])
+RETURNS bigint[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+SELECT CASE
+    WHEN EXISTS (
+        SELECT FROM unnest(counters, mark) AS u (now, before)
+        WHERE now < before)
+    THEN counters
+    ELSE ARRAY(
+        SELECT now - coalesce(before, 0::bigint)
+        FROM unnest(counters, mark) WITH ORDINALITY AS u (now, before, i)
+        ORDER BY i)
+    END;
+END;
+COMMENT ON FUNCTION cache_counted_since(bigint[], bigint[]) IS
+'what was counted since a mark; from zero if a counter has gone back';
+
+CREATE FUNCTION cache_record_stats(since timestamptz = NULL)
+RETURNS bigint
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+-- One at a time, or two would write the same difference.
+SELECT pg_catalog.pg_advisory_xact_lock(
+    'cache_stats_marks'::pg_catalog.regclass::oid::bigint);
+
+DELETE FROM cache_stats_history WHERE at < (
+    SELECT cache_clock_timestamp() -
+        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval);
+DELETE FROM cache_stats_history_total WHERE at < (
+    SELECT cache_clock_timestamp() -
+        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval);
+DELETE FROM cache_stats_marks
+WHERE namespace_id > 1 AND NOT EXISTS (
+    SELECT FROM cache_namespaces WHERE id = namespace_id);
+
+WITH changed AS MATERIALIZED (
+    SELECT
+        s.namespace_id,
+        s.namespace,
+        clock.at,
+        greatest(clock.at - greatest(last.at, since), '0'::interval) AS span,
+        s.counters,
+        s.gauges,
+        cache_counted_since(s.counters, m.counters) AS c,
+        s.gauges IS DISTINCT FROM
+            coalesce(m.gauges, '{0,0,0,0,0}'::bigint[]) AS gauges_changed
+    FROM
+        (SELECT cache_clock_timestamp() AS at OFFSET 0) AS clock,
+        cache_stats_counted() s
+        LEFT JOIN cache_stats_marks m ON m.namespace_id = s.namespace_id,
+        cache_stats_marks last
+    WHERE
+        last.namespace_id = 0 AND
+        (s.counters IS DISTINCT FROM m.counters OR
+            s.gauges IS DISTINCT FROM m.gauges)
+), marked AS (
+    INSERT INTO cache_stats_marks AS m (namespace_id, at, counters, gauges)
+    SELECT namespace_id, at, counters, gauges FROM changed
+    ON CONFLICT (namespace_id) DO UPDATE SET
+        at = excluded.at, counters = excluded.counters, gauges = excluded.gauges
+), rows AS (
+    SELECT * FROM changed WHERE gauges_changed OR 0::bigint < ANY (c)
+), total AS (
+    INSERT INTO cache_stats_history_total
+    SELECT
+        at, span,
+        c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10],
+        c[11], c[12], c[13], c[14], c[15], c[16], c[17], c[18], c[19], c[20],
+        gauges[1], gauges[2], gauges[3], gauges[4], gauges[5]
+    FROM rows WHERE namespace IS NULL
+), written AS (
+    INSERT INTO cache_stats_history
+    SELECT
+        at, namespace, span,
+        c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10],
+        c[11], c[12], c[13], c[14], c[15], c[16], c[17], c[18], c[19], c[20],
+        gauges[1], gauges[2], gauges[3], gauges[4], gauges[5]
+    FROM rows WHERE namespace IS NOT NULL
+    RETURNING 1)
+SELECT pg_catalog.count(*) FROM written;
+END;
+COMMENT ON FUNCTION cache_record_stats(timestamptz) IS
+'writes what was counted since the last time to cache_stats_history, and deletes what is older than pg_cache.stats_retention; since: until when nothing was; returns the number of rows';
+
+REVOKE ALL ON FUNCTION cache_record_stats(timestamptz), cache_stats_counted(),
+    cache_counted_since(bigint[], bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION cache_history_metrics()
+RETURNS SETOF text
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+SELECT attname::text
+FROM pg_catalog.pg_attribute
+WHERE
+    attrelid = 'cache_stats_history'::pg_catalog.regclass::oid AND
+    attnum > 0::int2 AND NOT attisdropped AND
+    atttypid IN (
+        'bigint'::pg_catalog.regtype::oid, 'float8'::pg_catalog.regtype::oid)
+ORDER BY attnum;
+END;
+COMMENT ON FUNCTION cache_history_metrics() IS
+'the metrics of cache_trend(): columns of cache_stats_history';
+
+-- The rows of a namespace, or if it is NULL of the database, as numbers; also the
+-- last one before.
+CREATE FUNCTION cache_history_values(
+    metric text, of_namespace text, since timestamptz)
+RETURNS TABLE (at timestamptz, span interval, value float8)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+SELECT h.at, h.span, (pg_catalog.to_jsonb(h) ->> metric)::float8
+FROM cache_stats_history h
+WHERE h.namespace = of_namespace AND h.at >= coalesce((
+    SELECT pg_catalog.max(b.at) FROM cache_stats_history b
+    WHERE b.namespace = of_namespace AND b.at <= since), since)
+UNION ALL
+SELECT t.at, t.span, (pg_catalog.to_jsonb(t) ->> metric)::float8
+FROM cache_stats_history_total t
+WHERE of_namespace IS NULL AND t.at >= coalesce((
+    SELECT pg_catalog.max(b.at) FROM cache_stats_history_total b
+    WHERE b.at <= since), since);
+END;
+COMMENT ON FUNCTION cache_history_values(text, text, timestamptz) IS
+'a column of cache_stats_history from the last row before then on, or if the namespace is NULL of cache_stats_history_total';
+
+-- Nothing is written while nothing happens.  A straight line needs points there
+-- too: counters were zero, what there is stayed, a ratio there was none.
+CREATE FUNCTION cache_history_points(
+    metric text, namespace text, since timestamptz, until timestamptz)
+RETURNS TABLE (at timestamptz, value float8)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+WITH points AS (
+    SELECT
+        v.at,
+        v.value,
+        greatest(v.span, (until - since) / 500::float8) AS step,
+        coalesce(
+            pg_catalog.lead(v.at - v.span) OVER (ORDER BY v.at), until) AS next
+    FROM cache_history_values(metric, namespace, since) v
+    WHERE v.at <= until)
+SELECT p.at, p.value FROM points p WHERE p.at > since AND p.value IS NOT NULL
+UNION ALL
+SELECT
+    quiet.at,
+    CASE WHEN metric IN (
+        'entries'::text, 'key_bytes'::text, 'bytes'::text,
+        'stored_bytes'::text, 'memory_used'::text)
+    THEN p.value ELSE 0::float8 END
+FROM points p, LATERAL pg_catalog.generate_series(
+    greatest(p.at, since) + p.step, p.next, p.step) AS quiet (at)
+WHERE metric <> 'hit_ratio'::text;
+END;
+COMMENT ON FUNCTION cache_history_points(text, text, timestamptz, timestamptz) IS
+'cache_history_values() with points for the times in which nothing happened';
+
+CREATE FUNCTION cache_trend(
+    metric text, namespace text = 'default', span interval = '1 day')
+RETURNS TABLE (
+    slope float8, forecast float8, fit float8, mean float8, n bigint)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 1
+BEGIN ATOMIC
+SELECT cache_error(
+    '22023'::text,
+    pg_catalog.format('unrecognized metric "%s"'::text,
+        coalesce(metric, 'NULL'::text)),
+    NULL::text,
+    'The metrics are '::text || (
+        SELECT pg_catalog.string_agg(m, ', '::text)
+        FROM cache_history_metrics() AS m) || '.'::text)
+WHERE metric IS NULL OR
+    NOT EXISTS (SELECT FROM cache_history_metrics() AS m WHERE m = metric);
+SELECT cache_error('22023'::text, 'span must be positive'::text)
+WHERE span IS NULL OR span <= '0'::interval;
+SELECT cache_error(
+    '42501'::text,
+    pg_catalog.format('permission denied for namespace "%s"'::text, namespace))
+WHERE NOT cache_may_read(namespace);
+
+WITH clock AS MATERIALIZED (SELECT cache_clock_timestamp() AS now),
+hours AS MATERIALIZED (
+    SELECT
+        extract(epoch FROM p.at - clock.now)::float8 / 3600::float8 AS x,
+        p.value AS y
+    FROM clock, LATERAL cache_history_points(
+        metric, namespace, clock.now - span, clock.now) AS p)
+SELECT
+    pg_catalog.regr_slope(y, x),
+    pg_catalog.regr_intercept(y, x) + pg_catalog.regr_slope(y, x) *
+        (extract(epoch FROM span)::float8 / 3600::float8),
+    pg_catalog.regr_r2(y, x),
+    pg_catalog.avg(y),
+    pg_catalog.count(*)
+FROM hours;
+END;
+COMMENT ON FUNCTION cache_trend(text, text, interval) IS
+'straight line through a metric''s history of that span until now, of a namespace or with NULL of the database: its rise an hour, its value one span from now, how well it fits (0 to 1)';
+
 ---- Alerts ------------------------------------------------------------------
 
 ---- Health and advice -------------------------------------------------------

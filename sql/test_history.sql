@@ -1,0 +1,170 @@
+-- cache_stats_history, cache_record_stats, cache_trend.  By the test clock.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS pg_cache;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set test_functions :abs_srcdir '/test/test_functions.sql'
+\set ECHO none
+\i :test_functions
+\set ECHO all
+RESET client_min_messages;
+SELECT cache_clear();
+SELECT cache_create_namespace('hist a'), cache_create_namespace('hist b');
+SELECT cache_reset_stats();
+SELECT cache_record_stats() >= 0 AS from_here_on;
+CREATE VIEW written AS
+    SELECT namespace, extract(epoch FROM span)::int / 60 AS minutes, hits, misses,
+           round(hit_ratio::numeric, 3) AS hit_ratio, puts, invalidations, entries, bytes
+    FROM cache_stats_history WHERE namespace LIKE 'hist %' ORDER BY at, namespace;
+
+-- nothing happened: no row
+SELECT pgcache_test_advance_clock('5 min');
+SELECT cache_record_stats();
+SELECT * FROM written;
+
+-- what happened since
+SELECT count(cache_put('k' || i, 'value', namespace => 'hist a')) FROM generate_series(1, 10) i;
+SELECT count(cache_get('k' || i, 'hist a')), count(*) FROM generate_series(1, 15) i;
+SELECT pgcache_test_advance_clock('5 min');
+SELECT cache_record_stats();
+SELECT * FROM written;
+-- the first to come is all that counts
+SELECT cache_record_stats();
+-- the time in which nothing was written counts as well
+SELECT count(cache_get('k' || i, 'hist a')) FROM generate_series(1, 2) i;
+SELECT cache_put('k', 'longer value', namespace => 'hist b');
+SELECT pgcache_test_advance_clock('5 min');
+SELECT cache_record_stats();
+SELECT * FROM written;
+-- unless the worker looked meanwhile
+SELECT pgcache_test_advance_clock('20 min');
+SELECT cache_get('k', 'hist b');
+SELECT pgcache_test_advance_clock('5 min');
+SELECT cache_record_stats(cache_clock_timestamp() - '5 min'::interval);
+SELECT * FROM written OFFSET 3;
+-- what there is, without a counter moving
+SELECT count(*) AS whole, sum(hits) AS hits, sum(puts) AS puts,
+       (SELECT (entries, bytes) FROM cache_stats_history_total ORDER BY at DESC LIMIT 1) AS now
+    FROM cache_stats_history_total WHERE at > cache_clock_timestamp() - '40 min'::interval;
+
+-- counters that go back
+TRUNCATE cache_stats_history;
+SELECT cache_reset_stats();
+SELECT cache_get('k', 'hist b'), cache_get('k', 'hist b');
+SELECT pgcache_test_advance_clock('5 min');
+SELECT cache_record_stats();
+SELECT * FROM written;
+-- with nothing counted since
+SELECT cache_reset_stats();
+SELECT cache_record_stats();
+SELECT cache_get('k', 'hist b'), cache_get('k', 'hist b'), cache_get('k', 'hist b');
+SELECT pgcache_test_advance_clock('5 min');
+SELECT cache_record_stats();
+SELECT * FROM written OFFSET 1;
+-- no number is ever negative, and nothing is lost or counted twice
+SELECT cache_get('k', 'hist b') FROM generate_series(1, 10);
+SELECT cache_record_stats();
+SELECT cache_get('k', 'hist b') FROM generate_series(1, 7);
+SELECT cache_record_stats();
+SELECT sum(h.hits) = s.hits + 2 AS all_counted
+    FROM cache_stats_history h, cache_stats_namespaces s
+    WHERE h.namespace = 'hist b' AND s.namespace = 'hist b' GROUP BY s.hits;
+
+-- a namespace of the same name is another
+SELECT cache_drop_namespace('hist b');
+SELECT cache_create_namespace('hist b');
+SELECT count(cache_get('none', 'hist b')) FROM generate_series(1, 25);
+SELECT pgcache_test_advance_clock('5 min');
+SELECT cache_record_stats();
+SELECT hits, misses, puts, entries FROM cache_stats_history WHERE namespace = 'hist b' ORDER BY at DESC LIMIT 1;
+SELECT count(*) FROM cache_stats_marks
+    WHERE namespace_id > 1 AND namespace_id NOT IN (SELECT id FROM cache_namespaces);
+
+-- rolled back, as if not called
+BEGIN;
+SELECT cache_get('none', 'hist b');
+SELECT cache_record_stats();
+ROLLBACK;
+SELECT cache_record_stats();
+
+-- retention
+TRUNCATE cache_stats_history, cache_stats_history_total;
+SELECT cache_get('none', 'hist a'), pgcache_test_advance_clock('5 min'), cache_record_stats();
+SELECT pgcache_test_advance_clock('29 days 23 hours');
+SELECT cache_record_stats();
+SELECT namespace, misses FROM cache_stats_history ORDER BY namespace;
+SELECT pgcache_test_advance_clock('1 hour');
+SELECT cache_record_stats();
+SELECT (SELECT count(*) FROM cache_stats_history), (SELECT count(*) FROM cache_stats_history_total);
+
+-- who sees what
+SELECT cache_get('none', 'hist a'), cache_get('none', 'hist b'), cache_record_stats();
+CREATE ROLE regress_cache_reader;
+CREATE ROLE regress_cache_monitor IN ROLE pg_monitor;
+SELECT cache_grant('hist a', 'regress_cache_reader', 'read');
+SET ROLE regress_cache_reader;
+SELECT DISTINCT namespace FROM cache_stats_history ORDER BY namespace;
+SELECT count(*) > 0 AS sums FROM cache_stats_history_total;
+SELECT n FROM cache_trend('hits', 'hist a');
+SELECT n FROM cache_trend('hits', 'hist b');
+SELECT cache_record_stats();
+SELECT count(*) FROM cache_stats_marks;
+DELETE FROM cache_stats_history;
+RESET ROLE;
+SET ROLE regress_cache_monitor;
+SELECT DISTINCT namespace FROM cache_stats_history WHERE namespace LIKE 'hist %' ORDER BY namespace;
+SELECT n FROM cache_trend('hits', 'hist b');
+RESET ROLE;
+SELECT cache_revoke('hist a', 'regress_cache_reader', 'read');
+DROP ROLE regress_cache_reader, regress_cache_monitor;
+
+-- a trend: ten an hour more, exactly
+TRUNCATE cache_stats_history, cache_stats_history_total;
+CREATE FUNCTION hours(hours int, what text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    FOR hour IN 1 .. hours LOOP
+        EXECUTE format(what, hour);
+        PERFORM pgcache_test_advance_clock('1 hour'), cache_record_stats();
+    END LOOP;
+END $$;
+SELECT hours(8, 'SELECT cache_get(''none'', ''hist a'') FROM generate_series(1, 10 * %s)');
+CREATE VIEW rounded AS
+    SELECT metric, round(slope::numeric, 2) AS slope, round(forecast::numeric, 1) AS forecast,
+           round(fit::numeric, 2) AS fit, round(mean::numeric, 2) AS mean, n
+    FROM unnest(ARRAY['misses', 'hits', 'hit_ratio', 'entries', 'bytes']) AS metric,
+         LATERAL cache_trend(metric, 'hist a', '8 hours');
+SELECT * FROM rounded;
+-- of what there is
+-- of a put counts what is stored, at once
+SET pg_cache.transactional = off;
+SELECT hours(8, 'SELECT cache_put(''new%s'', ''12345'', namespace => ''hist a'')');
+SELECT * FROM rounded;
+RESET pg_cache.transactional;
+SELECT round(slope::numeric, 2) AS slope, n FROM cache_trend('entries', NULL, '8 hours');
+-- nothing since: counters zero, what there is as it was
+SELECT pgcache_test_advance_clock('4 hours');
+SELECT * FROM rounded;
+SELECT pgcache_test_advance_clock('1 day');
+SELECT * FROM rounded;
+SELECT * FROM cache_trend('entries', 'hist a', '1 minute');
+SELECT * FROM cache_trend('hits', 'no such');
+
+SELECT * FROM cache_trend('nonsense');
+SELECT * FROM cache_trend(NULL);
+SELECT * FROM cache_trend('span');
+SELECT * FROM cache_trend('hits', span => '0');
+
+DROP VIEW written, rounded;
+DROP FUNCTION hours;
+SELECT cache_drop_namespace('hist a'), cache_drop_namespace('hist b');
+SELECT pgcache_test_set_clock('0');
+SET client_min_messages = warning;
+DO $$
+DECLARE
+    f regprocedure;
+BEGIN
+    FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'pgcache_test_%' AND pronamespace = 'public'::regnamespace LOOP
+        EXECUTE format('DROP FUNCTION %s', f);
+    END LOOP;
+END $$;
+RESET client_min_messages;
+SELECT * FROM cache_check();
