@@ -13,6 +13,7 @@
 #   make fuzz             the fuzz targets of test/unit, FUZZ_SECONDS=600 each
 #   make demo, bench      demo/run and bench/run in the same kind of private copy
 #   make bench-overhead   what pg_cache costs those who don't use it
+#   make bench-upkeep     what the upkeep of the store takes, and what puts gain by it
 #   make lint             the checks that need no server; CONTRIBUTING.md lists them
 #   make indent           lay out src/ as PostgreSQL does
 #   make dist             the archive for PGXN
@@ -46,7 +47,7 @@ inner = $(MAKE) --no-print-directory PG_CONFIG='$(PG_CONFIG)'
 deps  = '$(here)/tools/install-deps' --pg-config='$(given_pg_config)'
 
 tested := check check-asserts check-ubsan check-valgrind
-served := $(tested) torture demo bench bench-overhead fuzz
+served := $(tested) torture demo bench bench-overhead bench-upkeep fuzz
 local  := all clean lint indent dist $(served)
 
 .NOTPARALLEL:
@@ -68,13 +69,13 @@ serve = TEST_USER='$(TEST_USER)' '$(here)/tools/serve'
 demo: deps-build
 check check-asserts check-ubsan torture fuzz: deps-check
 check-valgrind: deps-valgrind
-bench bench-overhead: deps-bench
+bench bench-overhead bench-upkeep: deps-bench
 
 check:
 	+@$(serve) $(major)-check $@ $(inner) FLAVOUR=check run-tests
 check-asserts check-ubsan check-valgrind: check-%:
 	+@$(serve) $(major)-$* $@ $(inner) FLAVOUR=$* run-tests
-demo bench bench-overhead:
+demo bench bench-overhead bench-upkeep:
 	+@$(serve) $(major) $@ $(inner) with_llvm=no $@
 torture fuzz:
 	+@$(serve) $(major)-check $@ $(inner) FLAVOUR=check $@
@@ -258,6 +259,9 @@ demo bench: temp-install
 bench-overhead: temp-install
 	@'$(here)/bench/pgbench-overhead' '$(private_bindir)' '$(CURDIR)'
 
+bench-upkeep: temp-install
+	@'$(here)/bench/upkeep' '$(private_bindir)' '$(CURDIR)'
+
 # prove -v shows the figures.
 torture: temp-install
 	+@$(submake) -s $(in_private) REGRESS= ISOLATION= TAP_TESTS=1 PROVE_TESTS=test/torture/torture.pl PROVE_FLAGS=-v
@@ -267,7 +271,7 @@ torture: temp-install
 parts = $(if $(UNIT)$(FUZZ),unit) $(if $(REGRESS),regress) $(if $(ISOLATION),isolation) \
 	$(if $(TAP_TESTS),tap) $(if $(filter valgrind,$(FLAVOUR)),valgrind)
 
-.PHONY: run-tests part-unit part-regress part-isolation part-tap part-valgrind demo bench bench-overhead torture
+.PHONY: run-tests part-unit part-regress part-isolation part-tap part-valgrind demo bench bench-overhead bench-upkeep torture
 run-tests: temp-install
 	@rm -rf valgrind_logs && mkdir valgrind_logs
 	+@'$(here)/tools/run-tests' $(parts) -- $(submake)
