@@ -1,5 +1,5 @@
-# Namespaces, their options and grants survive pg_dump, pg_dumpall, pg_restore
-# and pg_upgrade; ids are not used again.
+# Namespaces, their options and grants, and what the workers work by, survive
+# pg_dump, pg_dumpall, pg_restore and pg_upgrade; ids are not used again.
 
 use strict;
 use warnings;
@@ -43,7 +43,21 @@ SELECT cache_drop_namespace('dropped after');
 RESET ROLE;
 
 SELECT cache_put('k', 'v'), cache_put('k', 'v', namespace => 'second');
+SELECT cache_watch_file('/nonexistent/pg_cache/f', '{a,"b c"}'), cache_watch_file('/nonexistent/pg_cache/f', '{a}', 'second');
+GRANT pg_read_server_files TO writer;
+SET ROLE writer;
+SELECT cache_watch_file('/nonexistent/pg_cache/writer', '{a}', 'second');
+RESET ROLE;
 });
+
+# The tables that are dumped besides that of namespaces, and how many rows.
+my %tables = (cache_file_watches => 3);
+my %rows;
+for my $table (sort keys %tables)
+{
+	$rows{$table} = $old->safe_psql('source', "SELECT * FROM cache.$table ORDER BY 1, 2");
+	is(scalar(split(/\n/, $rows{$table})), $tables{$table}, "$table: rows to be kept");
+}
 
 my $all = 'SELECT * FROM cache.cache_namespaces ORDER BY id';
 my $expected = $old->safe_psql('source', $all);
@@ -55,6 +69,8 @@ sub works
 	my ($node, $database, $how) = @_;
 
 	is($node->safe_psql($database, $all), $expected, "$how: same namespaces");
+	is($node->safe_psql($database, "SELECT * FROM cache.$_ ORDER BY 1, 2"), $rows{$_}, "$how: same $_")
+	  for sort keys %tables;
 	is($node->safe_psql($database, q{
 		SET search_path = cache;
 		SELECT cache_get('k') IS NULL, cache_get('k', 'second') IS NULL;
