@@ -27,6 +27,7 @@
 #include "txn/txn.h"
 #include "value/value.h"
 #include "watch/watch.h"
+#include "worker/worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -65,4 +66,5 @@ _PG_init(void)
 	pgcache_txn_init();
 	pgcache_watch_init();
 	pgcache_trigger_init();
+	pgcache_worker_init();
 }

@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
+#include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
 #error "pg_cache needs PostgreSQL 15 or later"
@@ -173,5 +174,21 @@ pgcache_next_proclock(PGPROC *proc, int partition, PROCLOCK *last)
 	QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
 #define PGCACHE_RUN_ARGS	query, direction, count, execute_once
 #endif
+
+/*
+ * PG 17 gave extensions wait events with names of their own.  Gives the one of
+ * that name; *known keeps it for the process, 0 at first.
+ */
+static inline uint32
+pgcache_wait_event(uint32 *known, const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	if (*known == 0)
+		*known = WaitEventExtensionNew(name);
+	return *known;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
 
 #endif							/* PGCACHE_BASE_COMPAT_H */

@@ -12,7 +12,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_server install install_test_functions is_sound
-  can_load query_error session_error hold_at);
+  can_load query_error session_error hold_at
+  processes worker_of wait_for_workers);
 
 # A server with the given lines in postgresql.conf, running, and with the
 # extension in database postgres.
@@ -25,6 +26,7 @@ sub new_server
 	$node->append_conf('postgresql.conf', join("\n",
 		"shared_preload_libraries = 'pg_cache'",
 		"pg_cache.memory = '16MB'",
+		"pg_cache.worker_interval = '1d'",
 		"autovacuum = off",
 		"jit = off",
 		@conf));
@@ -84,6 +86,34 @@ sub session_error
 	my $err = $session->{stderr};
 	$session->{stderr} = '';
 	return $err;
+}
+
+# Process IDs of our background processes of that type, in a database or not.
+sub processes
+{
+	my ($node, $type, $database) = @_;
+	my $where = defined $database ? "datname = '$database'" : 'true';
+	return $node->safe_psql('postgres',
+		"SELECT coalesce(string_agg(pid::text, ',' ORDER BY pid), '') FROM pg_stat_activity"
+		  . " WHERE backend_type = 'pg_cache $type' AND $where");
+}
+
+sub worker_of
+{
+	my ($node, $database) = @_;
+	return processes($node, 'worker', $database);
+}
+
+# Waits until exactly these databases have a worker, in order of their names.
+sub wait_for_workers
+{
+	my ($node, $databases, $what) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $seen = "SELECT coalesce(string_agg(datname::text, ' ' ORDER BY datname::text), '')"
+	  . " FROM pg_stat_activity WHERE backend_type = 'pg_cache worker'";
+	ok($node->poll_query_until('postgres', $seen, $databases), $what)
+	  or diag($node->safe_psql('postgres', $seen));
+	return;
 }
 
 # Arms a debug point in one session, runs a statement in another that comes

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * jobs.c
+ *	  The table of what a database's worker does.
+ *
+ * In the order in which they run when several are due.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "trigger/file.h"
+#include "worker/worker.h"
+
+const PgCacheJob pgcache_jobs[] = {
+	{"watched files", false, pgcache_file_due, pgcache_file_run}
+};
+const int	pgcache_njobs = lengthof(pgcache_jobs);
