@@ -660,6 +660,64 @@ REVOKE ALL ON FUNCTION cache_tell_worker() FROM PUBLIC;
 
 ---- What is hot, and how long it takes ---------------------------------------
 
+CREATE FUNCTION cache_latency()
+RETURNS TABLE (
+    operation text,
+    calls bigint,
+    p50_us float8,
+    p95_us float8,
+    p99_us float8,
+    max_us float8)
+AS 'MODULE_PATHNAME', 'pgcache_sql_latency'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 5;
+COMMENT ON FUNCTION cache_latency() IS
+'what the view cache_latency is made of';
+
+CREATE VIEW cache_latency AS
+SELECT * FROM cache_latency();
+COMMENT ON VIEW cache_latency IS
+'how long operations took in this database, in microseconds';
+
+CREATE FUNCTION cache_hot_keys()
+RETURNS TABLE (
+    namespace text,
+    key text,
+    requests bigint,
+    error bigint,
+    bytes bigint,
+    cached boolean,
+    truncated boolean)
+AS 'MODULE_PATHNAME', 'pgcache_sql_hot_keys'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_hot_keys() IS
+'what the view cache_hot_keys is made of';
+
+CREATE VIEW cache_hot_keys AS
+SELECT * FROM cache_hot_keys();
+COMMENT ON VIEW cache_hot_keys IS
+'the keys asked for most of late in each namespace that the current user may read';
+
+CREATE FUNCTION cache_big_keys()
+RETURNS TABLE (
+    namespace text,
+    key text,
+    bytes bigint,
+    stored_bytes bigint,
+    hits bigint,
+    last_access timestamptz,
+    expires_at timestamptz)
+AS 'MODULE_PATHNAME', 'pgcache_sql_big_keys'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_big_keys() IS
+'what the view cache_big_keys is made of';
+
+CREATE VIEW cache_big_keys AS
+SELECT * FROM cache_big_keys();
+COMMENT ON VIEW cache_big_keys IS
+'the largest entries in each namespace that the current user may read';
+
+GRANT SELECT ON cache_latency, cache_hot_keys, cache_big_keys TO PUBLIC;
+
 ---- Learning ----------------------------------------------------------------
 
 ---- Warming -----------------------------------------------------------------

@@ -23,6 +23,7 @@
 #include "space/store_part.h"
 #include "stamp/predicate.h"
 #include "stamp/stamp.h"
+#include "stats/stats.h"
 #include "trigger/trigger.h"
 #include "txn/txn.h"
 #include "value/value.h"
@@ -51,6 +52,7 @@ _PG_init(void)
 	pgcache_predicate_register();
 	pgcache_watch_register();
 	pgcache_workers_register();
+	pgcache_stats_register();
 #ifdef PGCACHE_TEST
 	pgcache_debug_register();
 #endif

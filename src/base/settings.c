@@ -33,6 +33,18 @@ const struct config_enum_entry pgcache_eviction_options[] = {
 
 PGCACHE_SETTINGS(VARIABLE_BOOL, VARIABLE_INT, VARIABLE_REAL, VARIABLE_ENUM)
 
+uint32		pgcache_sample_countdown = 1;
+uint32		pgcache_sample_distance = 1;
+
+/* What is sampled may just have been switched on. */
+static void
+assign_bool(bool newval, void *extra)
+{
+	if (pgcache_sample_distance > 0)
+		pgcache_sample_distance -= pgcache_sample_countdown - 1;
+	pgcache_sample_countdown = 1;
+}
+
 /* No memory at all would be a cache in which nothing stays. */
 static bool
 check_memory_limit(int *newval, void **extra, GucSource source)
@@ -45,7 +57,7 @@ check_memory_limit(int *newval, void **extra, GucSource source)
 
 #define DEFINE_BOOL(name, def, ctx, flags, desc) \
 	DefineCustomBoolVariable("pg_cache." #name, desc, NULL, &pgcache_##name, \
-							 def, ctx, flags, NULL, NULL, NULL);
+							 def, ctx, flags, NULL, assign_bool, NULL);
 #define DEFINE_INT(name, def, lo, hi, ctx, flags, check, desc) \
 	DefineCustomIntVariable("pg_cache." #name, desc, NULL, &pgcache_##name, \
 							def, lo, hi, ctx, flags, check, NULL, NULL);

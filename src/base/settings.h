@@ -135,6 +135,14 @@ PGCACHE_SETTINGS(PGCACHE_DECLARE_BOOL, PGCACHE_DECLARE_INT,
 extern const struct config_enum_entry pgcache_compression_options[];
 extern const struct config_enum_entry pgcache_eviction_options[];
 
+/*
+ * Gets until one is sampled (stats/sample.c), and how many there were from the last
+ * one to that, 0: nothing is recorded.  When a setting changes the next one is,
+ * because nothing looks at the settings between two samples.
+ */
+extern uint32 pgcache_sample_countdown;
+extern uint32 pgcache_sample_distance;
+
 /* Defines all settings and reserves the prefix; called by _PG_init. */
 extern void pgcache_settings_init(void);
 

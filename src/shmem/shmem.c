@@ -49,6 +49,8 @@ request_parts(void)
 static void
 attach_parts(void)
 {
+	bool		is_first = false;
+
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
 
@@ -63,11 +65,18 @@ attach_parts(void)
 		if (part->nlocks)
 			locks = GetNamedLWLockTranche(part->name);
 		if (!found)
+		{
 			part->init(memory, locks);
+			is_first = true;
+		}
 		part->attach(memory, locks);
 	}
 	LWLockRelease(AddinShmemInitLock);
 	pgcache_shmem_ready = true;
+
+	for (int i = 0; is_first && i < nparts; i++)
+		if (parts[i]->start)
+			parts[i]->start();
 }
 
 void

@@ -28,6 +28,8 @@ typedef struct PgCacheShmemPart
 	void		(*init) (void *memory, LWLockPadded *locks);
 	/* called in every process that has shared memory, after init */
 	void		(*attach) (void *memory, LWLockPadded *locks);
+	/* unless NULL, called once per server start, after all parts' attach */
+	void		(*start) (void);
 } PgCacheShmemPart;
 
 /* Adds a part; the struct must stay valid.  Only while preloading. */

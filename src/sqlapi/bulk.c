@@ -26,6 +26,7 @@
 #include "shmem/shmem.h"
 #include "sqlapi/lookup.h"
 #include "sqlapi/put.h"
+#include "stats/stats.h"
 
 PG_FUNCTION_INFO_V1(pgcache_sql_get_many);
 PG_FUNCTION_INFO_V1(pgcache_sql_put_many);
@@ -284,8 +285,10 @@ pgcache_sql_get_many(PG_FUNCTION_ARGS)
 {
 	uint64		ntaken = 0;
 	ManyGet		get;
+	PgCacheTimer timer;
 
 	pgcache_shmem_require();
+	pgcache_timer_begin(&timer);
 	begin_get(&get, fcinfo);
 	for (uint64 i = 0; i < ntaken + RING_SIZE; i++)
 	{
@@ -295,8 +298,13 @@ pgcache_sql_get_many(PG_FUNCTION_ARGS)
 			CHECK_FOR_INTERRUPTS();
 			renew_space(&get);
 		}
-		if (i >= RING_SIZE && !emit_key(&get, i % RING_SIZE))
-			get.misses++;
+		if (i >= RING_SIZE)
+		{
+			if (!emit_key(&get, i % RING_SIZE))
+				get.misses++;
+			if (pgcache_sample_due())
+				pgcache_sample_key(&get.keys[i % RING_SIZE]);
+		}
 		if (take_key(&get, i % RING_SIZE))
 			ntaken++;
 		if (i >= DISTANCE && i - DISTANCE < ntaken)
@@ -305,6 +313,7 @@ pgcache_sql_get_many(PG_FUNCTION_ARGS)
 	}
 	renew_space(&get);
 	ExecDropSingleTupleTableSlot(get.row);
+	pgcache_timer_end(&timer, PGCACHE_OPERATION_GET_MANY, 1);
 	return (Datum) 0;
 }
 
@@ -439,8 +448,10 @@ pgcache_sql_put_many(PG_FUNCTION_ARGS)
 	Pair	   *pairs;
 	int			n;
 	int			nkeys;
+	PgCacheTimer timer;
 
 	pgcache_shmem_require();
+	pgcache_timer_begin(&timer);
 	if (PG_ARGISNULL(0))
 		pgcache_args_refuse_null("array of keys");
 	if (PG_ARGISNULL(1))
@@ -459,5 +470,6 @@ pgcache_sql_put_many(PG_FUNCTION_ARGS)
 							   PGCACHE_DELETES, put.now);
 	}
 	pfree(pairs);
+	pgcache_timer_end(&timer, PGCACHE_OPERATION_PUT_MANY, 1);
 	PG_RETURN_INT64(nkeys);
 }

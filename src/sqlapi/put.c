@@ -17,6 +17,7 @@
 #include "shmem/shmem.h"
 #include "sqlapi/lookup.h"
 #include "sqlapi/put.h"
+#include "stats/stats.h"
 
 PG_FUNCTION_INFO_V1(pgcache_sql_put);
 PG_FUNCTION_INFO_V1(pgcache_sql_delete);
@@ -110,8 +111,8 @@ get_lease(FunctionCallInfo fcinfo, int argno, const PgCacheKey *key)
 	return pgcache_lease_read(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), key);
 }
 
-Datum
-pgcache_sql_put(PG_FUNCTION_ARGS)
+static void
+put_entry(FunctionCallInfo fcinfo)
 {
 	PgCachePut	put;
 	Oid			tables[PGCACHE_MAX_TABLES];
@@ -119,7 +120,6 @@ pgcache_sql_put(PG_FUNCTION_ARGS)
 	const PgCacheBound *bound;
 	text	   *key;
 
-	pgcache_shmem_require();
 	key = pgcache_args_text(fcinfo, 0, "key");
 	if (!PG_ARGISNULL(6))
 		ntables = pgcache_args_tables(fcinfo, 6, tables);
@@ -132,12 +132,23 @@ pgcache_sql_put(PG_FUNCTION_ARGS)
 	if (unlikely(!pgcache_enabled))
 	{
 		pgcache_txn_delete(&put.item.key, put.incarnation, PGCACHE_DELETES, put.now);
-		PG_RETURN_VOID();
+		return;
 	}
 	pgcache_put_value(&put, PG_GETARG_DATUM(1), PG_ARGISNULL(1),
 					  pgcache_args_type(fcinfo, 1));
 	pgcache_ttl_start(&put.ttl, &put.item);
 	pgcache_txn_put(&put.item, put.incarnation, bound, tables, ntables, put.now);
+}
+
+Datum
+pgcache_sql_put(PG_FUNCTION_ARGS)
+{
+	PgCacheTimer timer;
+
+	pgcache_shmem_require();
+	pgcache_timer_begin(&timer);
+	put_entry(fcinfo);
+	pgcache_timer_end(&timer, PGCACHE_OPERATION_PUT, 1);
 	PG_RETURN_VOID();
 }
 

@@ -2,7 +2,7 @@
  *
  * stats.c
  *	  What the views cache_stats and cache_stats_namespaces are made of, and
- *	  cache_reset_stats.
+ *	  cache_reset_stats, which sets back what else is recorded as well.
  *
  * The functions give what was counted, in the order of PGCACHE_COUNTERS; the
  * views give it an order, and add totals and ratios.
@@ -24,6 +24,7 @@
 #include "shmem/shmem.h"
 #include "space/space.h"
 #include "space/store_part.h"
+#include "stats/stats.h"
 
 PG_FUNCTION_INFO_V1(pgcache_sql_stats);
 PG_FUNCTION_INFO_V1(pgcache_sql_stats_namespaces);
@@ -163,5 +164,7 @@ pgcache_sql_reset_stats(PG_FUNCTION_ARGS)
 {
 	pgcache_shmem_require();
 	pgcache_space_reset_tally();
+	pgcache_latency_reset();
+	pgcache_keys_reset();
 	PG_RETURN_VOID();
 }

@@ -4,10 +4,11 @@
  *	  What is recorded besides the counters: latency, and which keys are hot.
  *
  *	  sample.c		which gets are looked at
- *	  latency.c		histograms
+ *	  latency.c		histograms of each database, in shared memory
+ *	  histogram.c	one histogram; runs without a server in unit tests
  *	  sketch.c		space-saving tables; runs without a server in unit tests
  *	  keys.c		the sketches of each namespace, in shared memory
- *	  file.c		counters that survive a clean restart
+ *	  file.c		what survives a clean restart
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -16,31 +17,121 @@
 #ifndef PGCACHE_STATS_STATS_H
 #define PGCACHE_STATS_STATS_H
 
+#include "datatype/timestamp.h"
+#include "portability/instr_time.h"
+
+#include "base/settings.h"
 #include "shmem/counters.h"
+#include "stats/histogram.h"
+#include "stats/sketch.h"
 #include "store/store.h"
 
-/* ---- sketches of the present hour (keys.c), for learning ------------------- */
+/* ---- latency.c -------------------------------------------------------------- */
+
+/* OPERATION(NAME, name) */
+#define PGCACHE_OPERATIONS(OPERATION) \
+	OPERATION(GET, get) \
+	OPERATION(GET_MANY, get_many) \
+	OPERATION(PUT, put) \
+	OPERATION(PUT_MANY, put_many) \
+	OPERATION(WARM, warm)
+
+#define PGCACHE_OPERATION_ENUM(NAME, name)	PGCACHE_OPERATION_##NAME,
+typedef enum PgCacheOperation
+{
+	PGCACHE_OPERATIONS(PGCACHE_OPERATION_ENUM)
+	PGCACHE_NOPERATIONS
+} PgCacheOperation;
+
+/*
+ * Records that so many calls in this database took ns nanoseconds each.  Raises
+ * nothing, takes no lock.
+ */
+extern void pgcache_latency_add(PgCacheOperation operation, uint64 ns, uint32 calls);
+
+/* Times something, if pg_cache.track_latency is on at its beginning. */
+typedef struct PgCacheTimer
+{
+	instr_time	begin;			/* zero: not timed */
+} PgCacheTimer;
+
+static inline void
+pgcache_timer_begin(PgCacheTimer *timer)
+{
+	if (pgcache_track_latency)
+		INSTR_TIME_SET_CURRENT(timer->begin);
+	else
+		INSTR_TIME_SET_ZERO(timer->begin);
+}
+
+extern void pgcache_timer_end(const PgCacheTimer *timer, PgCacheOperation operation,
+							  uint32 calls);
+
+/* A copy of what was recorded for the current database. */
+extern void pgcache_latency_read(PgCacheOperation operation, PgCacheHistogram *histogram);
+
+/* Of the current database. */
+extern void pgcache_latency_reset(void);
+
+/* ---- sample.c --------------------------------------------------------------- */
+
+/*
+ * A get begins by this; true: it is to be sampled.  One in some is, between 1 and
+ * 256 so that there are about 1,000 a second, and counts for all of them.
+ */
+static inline bool
+pgcache_sample_due(void)
+{
+	return unlikely(--pgcache_sample_countdown == 0);
+}
+
+typedef struct PgCacheSample
+{
+	PgCacheTimer timer;
+	uint32		weight;			/* gets that it counts for */
+} PgCacheSample;
+
+/* Around what is sampled; key is the one asked for. */
+extern void pgcache_sample_begin(PgCacheSample *sample);
+extern void pgcache_sample_end(const PgCacheSample *sample, const PgCacheKey *key);
+
+/* Samples one of many keys, which are not timed one by one. */
+extern void pgcache_sample_key(const PgCacheKey *key);
+
+/* ---- keys.c ----------------------------------------------------------------- */
 
 typedef struct PgCacheHotKey
 {
 	uint64		hash;
 	double		weight;			/* requests, estimated, at most so many */
 	double		error;			/* by which that may be too high */
-	uint16		len;			/* of the key; key is cut at so many bytes if
-								 * truncated */
-	bool		truncated;
-	char		key[PGCACHE_MAX_KEY_LEN];
-}			PgCacheHotKey;
+	uint16		len;			/* bytes in key */
+	bool		truncated;		/* the key is longer; only its hash is exact */
+	char		key[PGCACHE_SKETCH_KEY_LEN];
+} PgCacheHotKey;
+
+/* Records so many requests for a key; takes a lock only if it is free. */
+extern void pgcache_keys_record(const PgCacheKey *key, uint32 weight);
+
+/*
+ * The keys asked for of late, those that weigh most first, palloc'd: an hour
+ * halves a weight.
+ */
+extern PgCacheHotKey *pgcache_keys_hot(uint16 slot, PgCacheIncarnation incarnation,
+									   int *n);
 
 /*
  * The keys asked for since the namespace's hourly sketch was last taken, most
  * frequent first, palloc'd; with reset empties it.  *total: the weight of all
  * requests, of keys that are not among them too.
  */
-extern PgCacheHotKey * pgcache_keys_take_hour(uint16 slot, PgCacheIncarnation incarnation,
-											  bool reset, int *n, double *total);
+extern PgCacheHotKey *pgcache_keys_take_hour(uint16 slot, PgCacheIncarnation incarnation,
+											 bool reset, int *n, double *total);
 
-/* Registers shared memory; called by _PG_init. */
+/* Forgets the hot keys, not those of the hour, of the current database. */
+extern void pgcache_keys_reset(void);
+
+/* Registers shared memory and callbacks; called by _PG_init, after the store's. */
 extern void pgcache_stats_register(void);
 
 #endif							/* PGCACHE_STATS_STATS_H */

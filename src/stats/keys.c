@@ -1,0 +1,467 @@
+/*-------------------------------------------------------------------------
+ *
+ * keys.c
+ *	  Which keys are asked for, by namespace, in shared memory.
+ *
+ * There are some blocks, each with two sketches of one namespace: one of the keys
+ * hot of late, the weights of which an hour halves, and one of those asked for
+ * since its last harvest, the present hour.  A namespace takes a free block, or
+ * that of a namespace that is gone, at the first request recorded.  If there is
+ * none, what it asks for is added up, until that is more than what is recorded in
+ * the block used least: that one it takes.
+ *
+ * Memory is touched only for blocks in use.
+ *
+ * Locks: PgCacheKeys 0 for giving blocks to namespaces; 1 + n for block n.  Those
+ * who record take either only if it is free: a sample that finds it busy is left
+ * in an atomic variable, and added to the weight of the next one.  0 comes before
+ * the lock of the namespaces' slots, and before the blocks'.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "shmem/shmem.h"
+#include "space/space.h"
+#include "stats/stats_internal.h"
+
+#define MAX_BLOCKS	64
+#define HALF_LIFE	USECS_PER_HOUR
+
+typedef enum PgCacheSketchKind
+{
+	SKETCH_HOT,
+	SKETCH_HOUR,
+	NSKETCHES
+} PgCacheSketchKind;
+
+/* A block's head; its sketches follow. */
+typedef struct PgCacheSharedKeys
+{
+	PgCacheIncarnation incarnation; /* 0: free */
+	uint16		slot;
+	Oid			database;
+	TimestampTz faded;			/* until when weights were halved */
+	pg_atomic_uint64 missed;	/* weight of samples that found it busy */
+} PgCacheSharedKeys;
+
+/* Of a namespace slot. */
+typedef struct PgCacheSharedKeyMap
+{
+	pg_atomic_uint32 block;		/* number plus one; 0: none */
+	pg_atomic_uint32 wanting;	/* incarnation that wanted */
+	pg_atomic_uint64 wanted;	/* weight of requests while it had none */
+} PgCacheSharedKeyMap;
+
+static char *blocks = NULL;
+static PgCacheSharedKeyMap *map = NULL;
+static LWLockPadded *all_locks = NULL;
+
+#define BLOCK_HEAD	MAXALIGN(sizeof(PgCacheSharedKeys))
+
+static int
+count_blocks(void)
+{
+	return pgcache_tracked_keys > 0 ? Min(pgcache_max_namespaces, MAX_BLOCKS) : 0;
+}
+
+static Size
+block_size(void)
+{
+	return CACHELINEALIGN(BLOCK_HEAD +
+						  NSKETCHES * pgcache_sketch_size(pgcache_tracked_keys));
+}
+
+static inline PgCacheSharedKeys *
+block_at(int n)
+{
+	return (PgCacheSharedKeys *) (blocks + n * block_size());
+}
+
+static inline PgCacheSketch *
+sketch_of(PgCacheSharedKeys *block, PgCacheSketchKind kind)
+{
+	return (PgCacheSketch *) ((char *) block + BLOCK_HEAD +
+							  kind * pgcache_sketch_size(pgcache_tracked_keys));
+}
+
+static inline LWLock *
+lock_of(int n)
+{
+	return &all_locks[1 + n].lock;
+}
+
+/* The block of a namespace, or -1. */
+static inline int
+find_block(uint16 slot, PgCacheIncarnation incarnation)
+{
+	uint32		n = count_blocks() > 0 ? pg_atomic_read_u32(&map[slot].block) : 0;
+
+	return n != 0 && block_at(n - 1)->incarnation == incarnation ? (int) n - 1 : -1;
+}
+
+/* ---- fading ------------------------------------------------------------------ */
+
+/* By what the weights are to be multiplied now. */
+static double
+fading(const PgCacheSharedKeys *block, int64 *hours)
+{
+	*hours = (pgcache_clock_statement() - block->faded) / HALF_LIFE;
+	return *hours > 0 ? ldexp(1, -(int) Min(*hours, 1000)) : 1;
+}
+
+static void
+fade(PgCacheSharedKeys *block)
+{
+	int64		hours;
+	double		factor = fading(block, &hours);
+
+	if (factor == 1)
+		return;
+	pgcache_sketch_scale(sketch_of(block, SKETCH_HOT), factor);
+	block->faded += hours * HALF_LIFE;
+}
+
+/* ---- giving blocks to namespaces ----------------------------------------------- */
+
+static void
+begin_block(int n, uint16 slot, PgCacheIncarnation incarnation, Oid database)
+{
+	PgCacheSharedKeys *block = block_at(n);
+
+	if (block->incarnation != 0 &&
+		pg_atomic_read_u32(&map[block->slot].block) == n + 1)
+		pg_atomic_write_u32(&map[block->slot].block, 0);
+	block->incarnation = incarnation;
+	block->slot = slot;
+	block->database = database;
+	block->faded = pgcache_clock_statement();
+	pg_atomic_write_u64(&block->missed, 0);
+	for (int kind = 0; kind < NSKETCHES; kind++)
+		pgcache_sketch_init(sketch_of(block, kind), pgcache_tracked_keys);
+	pg_atomic_write_u32(&map[slot].block, n + 1);
+}
+
+/* A block that nobody needs, or that of least use, if that is below limit; or -1. */
+static int
+choose_block(double limit)
+{
+	double		least = limit;
+	int			result = -1;
+
+	for (int n = 0; n < count_blocks(); n++)
+		if (block_at(n)->incarnation == 0)
+			return n;
+	for (int n = 0; n < count_blocks(); n++)
+	{
+		PgCacheSharedKeys *block = block_at(n);
+		int64		hours;
+		double		use;
+
+		if (!pgcache_space_has_slot(block->slot, block->incarnation))
+			return n;
+		use = sketch_of(block, SKETCH_HOT)->total * fading(block, &hours);
+		if (use < least)
+		{
+			least = use;
+			result = n;
+		}
+	}
+	return result;
+}
+
+/*
+ * Tries to find a block for a namespace that has none; -1 if it must do without.
+ * The weight is added to what the namespace wanted, either way.
+ */
+static int
+take_block(uint16 slot, PgCacheIncarnation incarnation, uint32 weight)
+{
+	uint64		wanted;
+	int			n;
+
+	if (pg_atomic_exchange_u32(&map[slot].wanting, incarnation) != incarnation)
+		pg_atomic_write_u64(&map[slot].wanted, 0);
+	wanted = pg_atomic_fetch_add_u64(&map[slot].wanted, weight) + weight;
+	if (!LWLockConditionalAcquire(&all_locks[0].lock, LW_EXCLUSIVE))
+		return -1;
+	n = find_block(slot, incarnation);
+	if (n < 0 && pgcache_space_has_slot(slot, incarnation))
+	{
+		n = choose_block((double) wanted);
+		if (n >= 0 && !LWLockConditionalAcquire(lock_of(n), LW_EXCLUSIVE))
+			n = -1;
+		else if (n >= 0)
+		{
+			begin_block(n, slot, incarnation, MyDatabaseId);
+			LWLockRelease(lock_of(n));
+		}
+	}
+	LWLockRelease(&all_locks[0].lock);
+	return n;
+}
+
+/* ---- recording ----------------------------------------------------------------- */
+
+static inline uint64
+take_weight(pg_atomic_uint64 *weight)
+{
+	return pg_atomic_read_u64(weight) == 0 ? 0 : pg_atomic_exchange_u64(weight, 0);
+}
+
+void
+pgcache_keys_record(const PgCacheKey *key, uint32 weight)
+{
+	PgCacheSharedKeys *block;
+	int			n;
+
+	if (count_blocks() == 0)
+		return;
+	n = find_block(key->space, key->incarnation);
+	if (n < 0)
+	{
+		n = take_block(key->space, key->incarnation, weight);
+		if (n < 0)
+			return;
+		weight = 0;				/* is in what was wanted */
+	}
+	block = block_at(n);
+	if (!LWLockConditionalAcquire(lock_of(n), LW_EXCLUSIVE))
+	{
+		pg_atomic_fetch_add_u64(&block->missed, weight);
+		return;
+	}
+	if (block->incarnation == key->incarnation)
+	{
+		double		sum = (double) weight + take_weight(&block->missed) +
+			take_weight(&map[key->space].wanted);
+
+		fade(block);
+		for (int kind = 0; kind < NSKETCHES; kind++)
+			pgcache_sketch_add(sketch_of(block, kind), key->hash, key->data,
+							   key->len, sum);
+	}
+	LWLockRelease(lock_of(n));
+}
+
+/* ---- reading ------------------------------------------------------------------- */
+
+static int
+compare_weight(const void *a, const void *b)
+{
+	const PgCacheHotKey *x = a;
+	const PgCacheHotKey *y = b;
+	int			result;
+
+	if (x->weight != y->weight)
+		return x->weight > y->weight ? -1 : 1;
+	result = memcmp(x->key, y->key, Min(x->len, y->len));
+	return result != 0 ? result : (int) x->len - (int) y->len;
+}
+
+/* The entries of a sketch that is our copy, in their order. */
+static PgCacheHotKey *
+list_keys(const PgCacheSketch *sketch, double factor, int *n)
+{
+	PgCacheHotKey *keys = palloc(Max(sketch->n, 1) * sizeof(PgCacheHotKey));
+
+	for (uint32 i = 0; i < sketch->n; i++)
+	{
+		const PgCacheSketchEntry *e = &sketch->entries[i];
+
+		keys[i].hash = e->hash;
+		keys[i].weight = e->weight * factor;
+		keys[i].error = e->error * factor;
+		keys[i].len = Min(e->len, PGCACHE_SKETCH_KEY_LEN);
+		keys[i].truncated = e->len > PGCACHE_SKETCH_KEY_LEN;
+		memcpy(keys[i].key, e->key, keys[i].len);
+	}
+	qsort(keys, sketch->n, sizeof(PgCacheHotKey), compare_weight);
+	*n = sketch->n;
+	return keys;
+}
+
+/* Copies a sketch under the lock, and lists the copy. */
+static PgCacheHotKey *
+read_keys(uint16 slot, PgCacheIncarnation incarnation, PgCacheSketchKind kind,
+		  bool reset, int *n, double *total)
+{
+	Size		size = pgcache_sketch_size(Max(pgcache_tracked_keys, 1));
+	PgCacheSketch *copy = palloc_extended(size, MCXT_ALLOC_HUGE);
+	int			b = find_block(slot, incarnation);
+	PgCacheHotKey *keys;
+	int64		hours;
+	double		factor = 1;
+
+	copy->n = 0;
+	copy->total = 0;
+	if (b >= 0)
+	{
+		PgCacheSharedKeys *block = block_at(b);
+
+		LWLockAcquire(lock_of(b), reset ? LW_EXCLUSIVE : LW_SHARED);
+		if (block->incarnation == incarnation)
+		{
+			memcpy(copy, sketch_of(block, kind), size);
+			if (kind == SKETCH_HOT)
+				factor = fading(block, &hours);
+			if (reset)
+				pgcache_sketch_init(sketch_of(block, kind), pgcache_tracked_keys);
+		}
+		LWLockRelease(lock_of(b));
+	}
+	keys = list_keys(copy, factor, n);
+	*total = copy->total * factor;
+	pfree(copy);
+	return keys;
+}
+
+PgCacheHotKey *
+pgcache_keys_hot(uint16 slot, PgCacheIncarnation incarnation, int *n)
+{
+	double		total;
+
+	return read_keys(slot, incarnation, SKETCH_HOT, false, n, &total);
+}
+
+PgCacheHotKey *
+pgcache_keys_take_hour(uint16 slot, PgCacheIncarnation incarnation, bool reset,
+					   int *n, double *total)
+{
+	return read_keys(slot, incarnation, SKETCH_HOUR, reset, n, total);
+}
+
+/* ---- forgetting ---------------------------------------------------------------- */
+
+void
+pgcache_keys_reset(void)
+{
+	for (int n = 0; n < count_blocks(); n++)
+	{
+		PgCacheSharedKeys *block = block_at(n);
+
+		LWLockAcquire(lock_of(n), LW_EXCLUSIVE);
+		if (block->incarnation != 0 && block->database == MyDatabaseId)
+		{
+			pgcache_sketch_init(sketch_of(block, SKETCH_HOT), pgcache_tracked_keys);
+			block->faded = pgcache_clock_statement();
+			pg_atomic_write_u64(&block->missed, 0);
+		}
+		LWLockRelease(lock_of(n));
+	}
+}
+
+void
+pgcache_keys_forget(Oid database)
+{
+	for (int n = 0; n < count_blocks(); n++)
+	{
+		PgCacheSharedKeys *block = block_at(n);
+
+		LWLockAcquire(lock_of(n), LW_EXCLUSIVE);
+		if (block->incarnation != 0 && block->database == database)
+			block->incarnation = 0;
+		LWLockRelease(lock_of(n));
+	}
+}
+
+/* ---- for the file -------------------------------------------------------------- */
+
+bool
+pgcache_keys_save(int n, uint16 *slot, PgCacheIncarnation *incarnation,
+				  const PgCacheSketch **sketch, TimestampTz *faded)
+{
+	PgCacheSharedKeys *block;
+
+	if (n >= count_blocks())
+		return false;
+	block = block_at(n);
+	*slot = block->slot;
+	*incarnation = block->incarnation;
+	*sketch = sketch_of(block, SKETCH_HOT);
+	*faded = block->faded;
+	return true;
+}
+
+PgCacheSketch *
+pgcache_keys_restore(uint16 slot, PgCacheIncarnation incarnation, Oid database,
+					 TimestampTz faded)
+{
+	for (int n = 0; n < count_blocks(); n++)
+	{
+		if (block_at(n)->incarnation != 0)
+			continue;
+		begin_block(n, slot, incarnation, database);
+		block_at(n)->faded = faded;
+		return sketch_of(block_at(n), SKETCH_HOT);
+	}
+	return NULL;
+}
+
+/* ---- shared memory ------------------------------------------------------------- */
+
+static Size
+map_size(void)
+{
+	return CACHELINEALIGN(mul_size(pgcache_max_namespaces, sizeof(PgCacheSharedKeyMap)));
+}
+
+static Size
+keys_size(void)
+{
+	return add_size(map_size(), mul_size(count_blocks(), block_size()));
+}
+
+static int
+keys_nlocks(void)
+{
+	return 1 + count_blocks();
+}
+
+static void
+attach_keys(void *memory, LWLockPadded *locks)
+{
+	map = memory;
+	blocks = (char *) memory + map_size();
+	all_locks = locks;
+}
+
+static void
+init_keys(void *memory, LWLockPadded *locks)
+{
+	attach_keys(memory, locks);
+	for (int i = 0; i < pgcache_max_namespaces; i++)
+	{
+		pg_atomic_init_u32(&map[i].block, 0);
+		pg_atomic_init_u32(&map[i].wanting, 0);
+		pg_atomic_init_u64(&map[i].wanted, 0);
+	}
+	for (int n = 0; n < count_blocks(); n++)
+	{
+		memset(block_at(n), 0, sizeof(PgCacheSharedKeys));
+		pg_atomic_init_u64(&block_at(n)->missed, 0);
+	}
+}
+
+static const PgCacheShmemPart keys_part = {
+	.name = "PgCacheKeys",
+	.size = keys_size,
+	.nlocks = keys_nlocks,
+	.init = init_keys,
+	.attach = attach_keys
+};
+
+void
+pgcache_keys_register(void)
+{
+	pgcache_shmem_register(&keys_part);
+}
