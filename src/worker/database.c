@@ -245,6 +245,6 @@ pgcache_worker_main(Datum database)
 			ereport(DEBUG1, (errmsg_internal("pg_cache worker ends: no extension")));
 			proc_exit(0);
 		}
-		pgcache_process_sleep(run_jobs());
+		pgcache_process_sleep(pgcache_process_paused() ? DT_NOEND : run_jobs());
 	}
 }

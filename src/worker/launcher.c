@@ -422,7 +422,8 @@ pgcache_launcher_main(Datum arg)
 		next_upkeep = pgcache_process_clamp(next_upkeep, now, interval);
 		if (now >= next_upkeep)
 		{
-			pgcache_upkeep();
+			if (!pgcache_process_paused())
+				pgcache_upkeep();
 			next_upkeep = now + interval;
 		}
 		note_due(next_upkeep);

@@ -134,6 +134,16 @@ pgcache_process_sleep(TimestampTz until)
 	ResetLatch(MyLatch);
 }
 
+bool
+pgcache_process_paused(void)
+{
+#ifdef PGCACHE_TEST
+	return pgcache_worker_interval == PGCACHE_INTERVAL_MAX_S * 1000;
+#else
+	return false;
+#endif
+}
+
 TimestampTz
 pgcache_process_pause(TimestampTz now, int failures)
 {

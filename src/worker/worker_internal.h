@@ -41,6 +41,12 @@ extern void pgcache_process_interrupts(void);
  */
 extern void pgcache_process_sleep(TimestampTz until);
 
+/*
+ * Test builds: with the longest pg_cache.worker_interval nothing is done but
+ * starting and ending, so that tests that do it all by hand are by themselves.
+ */
+extern bool pgcache_process_paused(void);
+
 /* When to try again what failed so many times in succession. */
 extern TimestampTz pgcache_process_pause(TimestampTz now, int failures);
 

@@ -124,7 +124,7 @@ wait_for_workers($node, 'one postgres three two', 'a restart finds them all');
 	is($node->safe_psql('two', q{SELECT cache_get('short') IS NULL}), 't', 'an entry expires');
 	ok($node->poll_query_until('two', q{SELECT sum(entries) = 0 FROM cache_stats}),
 		'and is swept away with a short interval');
-	$node->append_conf('postgresql.conf', "pg_cache.worker_interval = '1d'");
+	$node->append_conf('postgresql.conf', "pg_cache.worker_interval = '23h'");
 	$node->reload;
 }
 

@@ -16,7 +16,8 @@ our @EXPORT = qw(new_server install install_test_functions is_sound
   processes worker_of wait_for_workers);
 
 # A server with the given lines in postgresql.conf, running, and with the
-# extension in database postgres.
+# extension in database postgres.  Its workers do what is due by the test clock
+# when that is set, and else sleep; with an interval of 1d nothing at all.
 sub new_server
 {
 	my ($name, @conf) = @_;
@@ -26,7 +27,7 @@ sub new_server
 	$node->append_conf('postgresql.conf', join("\n",
 		"shared_preload_libraries = 'pg_cache'",
 		"pg_cache.memory = '16MB'",
-		"pg_cache.worker_interval = '1d'",
+		"pg_cache.worker_interval = '23h'",
 		"autovacuum = off",
 		"jit = off",
 		@conf));
