@@ -23,6 +23,13 @@ LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION cache_may_read(text) IS
 'whether the current user may see what is recorded of a namespace: may read it, or is a member of pg_read_all_stats';
 
+CREATE FUNCTION cache_namespaces_in_use()
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgcache_sql_namespaces_in_use'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_namespaces_in_use() IS
+'how many of pg_cache.max_namespaces are in use, in all databases';
+
 -- For functions in SQL, which cannot raise errors by themselves.
 CREATE FUNCTION cache_error(
     sqlstate text, message text, detail text = NULL, hint text = NULL)
@@ -792,6 +799,7 @@ CREATE TABLE cache_stats_history (
     dropped_puts bigint NOT NULL,
     deletes bigint NOT NULL,
     evictions bigint NOT NULL,
+    evictions_background bigint NOT NULL,
     expirations bigint NOT NULL,
     invalidations bigint NOT NULL,
     invalidations_manual bigint NOT NULL,
@@ -860,9 +868,9 @@ SELECT
     s.namespace,
     ARRAY[
         s.hits, s.misses, s.puts, s.stale_puts, s.dropped_puts, s.deletes,
-        s.evictions, s.expirations, s.invalidations, s.invalidations_manual,
-        s.invalidations_tag, s.invalidations_pattern, s.invalidations_table,
-        s.invalidations_file, s.invalidations_error, s.loads, s.load_errors,
+        s.evictions, s.evictions_background, s.expirations, s.invalidations,
+        s.invalidations_manual, s.invalidations_tag, s.invalidations_pattern,
+        s.invalidations_table, s.invalidations_file, s.invalidations_error, s.loads, s.load_errors,
         s.waits, s.ghost_hits, s.expired_misses],
     ARRAY[s.entries, s.key_bytes, s.bytes, s.stored_bytes, s.memory_used]
 FROM cache_stats_namespaces s LEFT JOIN cache_namespaces n ON n.name = s.namespace
@@ -874,9 +882,9 @@ SELECT
     NULL::text,
     ARRAY[
         s.hits, s.misses, s.puts, s.stale_puts, s.dropped_puts, s.deletes,
-        s.evictions, s.expirations, s.invalidations, s.invalidations_manual,
-        s.invalidations_tag, s.invalidations_pattern, s.invalidations_table,
-        s.invalidations_file, s.invalidations_error, s.loads, s.load_errors,
+        s.evictions, s.evictions_background, s.expirations, s.invalidations,
+        s.invalidations_manual, s.invalidations_tag, s.invalidations_pattern,
+        s.invalidations_table, s.invalidations_file, s.invalidations_error, s.loads, s.load_errors,
         s.waits, s.ghost_hits, s.expired_misses],
     ARRAY[s.entries, s.key_bytes, s.bytes, s.stored_bytes, s.memory_used]
 FROM cache_stats s;
@@ -954,6 +962,7 @@ WITH changed AS MATERIALIZED (
         at, span,
         c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10],
         c[11], c[12], c[13], c[14], c[15], c[16], c[17], c[18], c[19], c[20],
+        c[21],
         gauges[1], gauges[2], gauges[3], gauges[4], gauges[5]
     FROM rows WHERE namespace IS NULL
 ), written AS (
@@ -962,6 +971,7 @@ WITH changed AS MATERIALIZED (
         at, namespace, span,
         c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10],
         c[11], c[12], c[13], c[14], c[15], c[16], c[17], c[18], c[19], c[20],
+        c[21],
         gauges[1], gauges[2], gauges[3], gauges[4], gauges[5]
     FROM rows WHERE namespace IS NOT NULL
     RETURNING 1)
@@ -988,6 +998,15 @@ ORDER BY attnum;
 END;
 COMMENT ON FUNCTION cache_history_metrics() IS
 'the metrics of cache_trend(): columns of cache_stats_history';
+
+CREATE FUNCTION cache_history_gauges()
+RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+SELECT '{entries,key_bytes,bytes,stored_bytes,memory_used,hit_ratio}'::text[];
+END;
+COMMENT ON FUNCTION cache_history_gauges() IS
+'the columns of cache_stats_history that count nothing: what there is, and a ratio';
 
 -- The rows of a namespace, or if it is NULL of the database, as numbers; also the
 -- last one before.
@@ -1031,9 +1050,7 @@ SELECT p.at, p.value FROM points p WHERE p.at > since AND p.value IS NOT NULL
 UNION ALL
 SELECT
     quiet.at,
-    CASE WHEN metric IN (
-        'entries'::text, 'key_bytes'::text, 'bytes'::text,
-        'stored_bytes'::text, 'memory_used'::text)
+    CASE WHEN metric = ANY (cache_history_gauges())
     THEN p.value ELSE 0::float8 END
 FROM points p, LATERAL pg_catalog.generate_series(
     greatest(p.at, since) + p.step, p.next, p.step) AS quiet (at)
@@ -1085,6 +1102,597 @@ COMMENT ON FUNCTION cache_trend(text, text, interval) IS
 'straight line through a metric''s history of that span until now, of a namespace or with NULL of the database: its rise an hour, its value one span from now, how well it fits (0 to 1)';
 
 ---- Alerts ------------------------------------------------------------------
+
+-- What was counted in the last interval of the history, of the database (NULL)
+-- and of each namespace: no row if it is quiet.
+CREATE FUNCTION cache_last_interval()
+RETURNS TABLE (namespace text, seconds float8, counted jsonb)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+WITH last AS MATERIALIZED (
+    SELECT pg_catalog.max(t.at) AS at FROM cache_stats_history_total t
+    -- The worker writes nothing while nothing happens.
+    WHERE t.at > (SELECT cache_clock_timestamp() - 2::float8 *
+        pg_catalog.current_setting('pg_cache.stats_interval'::text)::interval))
+SELECT
+    NULL::text, extract(epoch FROM t.span)::float8, pg_catalog.to_jsonb(t)
+FROM last JOIN cache_stats_history_total t ON t.at = last.at
+UNION ALL
+SELECT
+    h.namespace, extract(epoch FROM h.span)::float8, pg_catalog.to_jsonb(h)
+FROM last JOIN cache_stats_history h ON h.at = last.at;
+END;
+COMMENT ON FUNCTION cache_last_interval() IS
+'the last rows of cache_stats_history and cache_stats_history_total, if they are recent';
+
+-- Ratios of what happened in the last interval; none where that is too little to
+-- say anything.
+CREATE FUNCTION cache_recent_ratios()
+RETURNS TABLE (
+    namespace text, hit_ratio float8, stale_put_ratio float8,
+    dropped_put_ratio float8, eviction_ratio float8, ghost_hit_ratio float8)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+WITH recent AS (
+    SELECT l.namespace, c.*
+    FROM cache_last_interval() l, LATERAL pg_catalog.jsonb_to_record(l.counted)
+        AS c (hits float8, misses float8, puts float8, stale_puts float8,
+            dropped_puts float8, evictions float8,
+            evictions_background float8, ghost_hits float8)
+), sums AS (
+    SELECT
+        r.*,
+        hits + misses AS gets,
+        puts + stale_puts + dropped_puts AS all_puts
+    FROM recent r)
+SELECT
+    s.namespace,
+    CASE WHEN gets >= 100::float8 THEN s.hits / gets END,
+    CASE WHEN all_puts >= 100::float8 THEN s.stale_puts / all_puts END,
+    CASE WHEN all_puts >= 100::float8 THEN s.dropped_puts / all_puts END,
+    CASE WHEN s.puts >= 100::float8 AND
+        m.memory_used::float8 >= 0.9::float8 * m.memory_limit::float8
+    THEN (s.evictions - s.evictions_background) / s.puts END,
+    CASE WHEN s.misses >= 100::float8 THEN s.ghost_hits / s.misses END
+FROM sums s, cache_stats m;
+END;
+COMMENT ON FUNCTION cache_recent_ratios() IS
+'ratios of what happened in the last interval of the history; NULL below 100 gets, puts or misses';
+
+-- What alert rules are about.
+CREATE FUNCTION cache_alert_metrics()
+RETURNS TABLE (
+    metric text, of_database boolean, of_namespaces boolean, description text)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 60
+BEGIN ATOMIC
+SELECT
+    a.attname::text,
+    pg_catalog.bool_or(
+        a.attrelid = 'cache_stats'::pg_catalog.regclass::oid),
+    pg_catalog.bool_or(
+        a.attrelid = 'cache_stats_namespaces'::pg_catalog.regclass::oid),
+    'now or since the last reset, see cache_stats'::text
+FROM pg_catalog.pg_attribute a
+WHERE
+    a.attrelid IN (
+        'cache_stats'::pg_catalog.regclass::oid,
+        'cache_stats_namespaces'::pg_catalog.regclass::oid) AND
+    a.atttypid IN (
+        'bigint'::pg_catalog.regtype::oid, 'float8'::pg_catalog.regtype::oid)
+GROUP BY a.attname
+UNION ALL
+SELECT
+    m || '_per_second'::text, true, true,
+    'in the last interval of the history'::text
+FROM cache_history_metrics() AS m
+WHERE m <> ALL (cache_history_gauges())
+UNION ALL
+VALUES
+    ('recent_hit_ratio'::text, true, true, 'hits by gets in the last interval of the history; none below 100 gets'::text),
+    ('stale_put_ratio'::text, true, true, 'stale puts by all puts in the last interval; none below 100 puts'::text),
+    ('dropped_put_ratio'::text, true, true, 'dropped puts by all puts in the last interval; none below 100 puts'::text),
+    ('eviction_ratio'::text, true, true, 'evictions by the sessions themselves by puts in the last interval; none below 100 puts, or while a tenth of the memory is free'::text),
+    ('ghost_hit_ratio'::text, true, true, 'share of the misses in the last interval that would have been hits with more memory; none below 100 misses'::text),
+    ('memory_used_ratio'::text, true, false, 'memory_used by memory_limit'::text),
+    ('namespaces_used_ratio'::text, true, false, 'namespaces in use in the whole server by pg_cache.max_namespaces'::text);
+END;
+COMMENT ON FUNCTION cache_alert_metrics() IS
+'the metrics that alert rules can be about';
+
+CREATE FUNCTION cache_metrics()
+RETURNS TABLE (metric text, namespace text, value float8)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+WITH present AS MATERIALIZED (
+    SELECT NULL::text AS namespace, pg_catalog.to_jsonb(s) AS columns
+    FROM cache_stats s
+    UNION ALL
+    SELECT s.namespace, pg_catalog.to_jsonb(s) FROM cache_stats_namespaces s
+), recent AS MATERIALIZED (
+    SELECT * FROM cache_last_interval()
+), ratios AS MATERIALIZED (
+    SELECT * FROM cache_recent_ratios())
+SELECT e.key, p.namespace, e.value::float8
+FROM present p, LATERAL pg_catalog.jsonb_each(p.columns) e
+WHERE pg_catalog.jsonb_typeof(e.value) = 'number'::text
+UNION ALL
+SELECT
+    m || '_per_second'::text,
+    p.namespace,
+    coalesce(
+        (r.counted ->> m)::float8 / nullif(r.seconds, 0::float8), 0::float8)
+FROM
+    present p
+    CROSS JOIN cache_history_metrics() AS m
+    LEFT JOIN recent r
+        ON coalesce(r.namespace, ''::text) = coalesce(p.namespace, ''::text)
+WHERE m <> ALL (cache_history_gauges())
+UNION ALL
+SELECT v.metric, r.namespace, v.value
+FROM ratios r, LATERAL (VALUES
+    ('recent_hit_ratio'::text, r.hit_ratio),
+    ('stale_put_ratio'::text, r.stale_put_ratio),
+    ('dropped_put_ratio'::text, r.dropped_put_ratio),
+    ('eviction_ratio'::text, r.eviction_ratio),
+    ('ghost_hit_ratio'::text, r.ghost_hit_ratio)) AS v (metric, value)
+WHERE v.value IS NOT NULL
+UNION ALL
+SELECT
+    'memory_used_ratio'::text, NULL::text,
+    s.memory_used::float8 / s.memory_limit::float8
+FROM cache_stats s
+UNION ALL
+SELECT
+    'namespaces_used_ratio'::text, NULL::text,
+    cache_namespaces_in_use()::float8 /
+        pg_catalog.current_setting('pg_cache.max_namespaces'::text)::float8;
+END;
+COMMENT ON FUNCTION cache_metrics() IS
+'the present values of cache_alert_metrics(), of the database (namespace NULL) and of its namespaces; those that have none are left out';
+
+CREATE TABLE cache_alert_rules (
+    name text COLLATE "C" PRIMARY KEY
+        CHECK (pg_catalog.octet_length(name) BETWEEN 1 AND 63),
+    metric text NOT NULL,
+    namespace text,
+    comparison text NOT NULL CHECK (comparison IN (
+        '<'::text, '<='::text, '>'::text, '>='::text, '='::text, '<>'::text)),
+    threshold float8 NOT NULL,
+    for_at_least interval NOT NULL CHECK (for_at_least >= '0'::interval),
+    level text NOT NULL CHECK (level IN (
+        'info'::text, 'warning'::text, 'critical'::text, 'emergency'::text)),
+    cooldown interval NOT NULL CHECK (cooldown >= '0'::interval),
+    enabled boolean NOT NULL);
+GRANT SELECT ON cache_alert_rules TO PUBLIC;
+COMMENT ON TABLE cache_alert_rules IS
+'rules for alerts, and what was altered of the built-in ones; changed by cache_create_alert_rule() and its like';
+COMMENT ON COLUMN cache_alert_rules.metric IS 'see cache_alert_metrics()';
+COMMENT ON COLUMN cache_alert_rules.namespace IS
+'NULL: the database as a whole; *: each namespace for itself';
+COMMENT ON COLUMN cache_alert_rules.for_at_least IS
+'how long it must be so before the alert opens';
+COMMENT ON COLUMN cache_alert_rules.cooldown IS
+'how long after it was closed the alert does not open again';
+
+SELECT pg_catalog.pg_extension_config_dump('cache_alert_rules', '');
+
+CREATE TRIGGER cache_tell_worker
+AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON cache_alert_rules
+FOR EACH STATEMENT EXECUTE FUNCTION cache_tell_worker();
+ALTER TABLE cache_alert_rules ENABLE ALWAYS TRIGGER cache_tell_worker;
+COMMENT ON TRIGGER cache_tell_worker ON cache_alert_rules IS
+'tells the database''s worker of changes of the table';
+
+-- No rows of the table until they are altered: a dump would bring those of an
+-- old version back.
+CREATE VIEW cache_builtin_alert_rules AS
+SELECT *
+FROM (VALUES
+    ('hit_ratio_low'::text, 'recent_hit_ratio'::text, NULL::text, '<'::text, 0.5::float8, '15 min'::interval, 'warning'::text, '1 hour'::interval, true),
+    ('evictions_high'::text, 'eviction_ratio'::text, NULL::text, '>'::text, 0.5::float8, '15 min'::interval, 'warning'::text, '1 hour'::interval, true),
+    ('stale_puts_high'::text, 'stale_put_ratio'::text, '*'::text, '>'::text, 0.25::float8, '15 min'::interval, 'warning'::text, '1 hour'::interval, true),
+    ('dropped_puts_high'::text, 'dropped_put_ratio'::text, '*'::text, '>'::text, 0.1::float8, '10 min'::interval, 'critical'::text, '1 hour'::interval, true),
+    ('namespaces_nearly_used_up'::text, 'namespaces_used_ratio'::text, NULL::text, '>'::text, 0.9::float8, '0'::interval, 'critical'::text, '1 hour'::interval, true))
+    AS r (name, metric, namespace, comparison, threshold, for_at_least, level, cooldown, enabled);
+COMMENT ON VIEW cache_builtin_alert_rules IS
+'alert rules that are there without being created, as they are unless altered';
+
+CREATE VIEW cache_effective_alert_rules AS
+SELECT r.*, EXISTS (
+    SELECT FROM cache_builtin_alert_rules b WHERE b.name = r.name) AS built_in
+FROM cache_alert_rules r
+UNION ALL
+SELECT b.*, true
+FROM cache_builtin_alert_rules b
+WHERE NOT EXISTS (SELECT FROM cache_alert_rules r WHERE r.name = b.name);
+COMMENT ON VIEW cache_effective_alert_rules IS
+'all alert rules, built-in ones as they were altered';
+
+GRANT SELECT ON cache_builtin_alert_rules, cache_effective_alert_rules TO PUBLIC;
+
+CREATE FUNCTION cache_check_alert_rule(rule cache_alert_rules)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+SELECT cache_error('22004'::text, pg_catalog.format('%s must not be null'::text, v.what))
+FROM (VALUES
+    ('name'::text, (rule).name IS NULL),
+    ('metric'::text, (rule).metric IS NULL),
+    ('comparison'::text, (rule).comparison IS NULL),
+    ('threshold'::text, (rule).threshold IS NULL),
+    ('for_at_least'::text, (rule).for_at_least IS NULL),
+    ('level'::text, (rule).level IS NULL),
+    ('cooldown'::text, (rule).cooldown IS NULL),
+    ('enabled'::text, (rule).enabled IS NULL)) AS v (what, missing)
+WHERE v.missing;
+SELECT cache_error('22023'::text, pg_catalog.format(
+    'name of an alert rule must have 1 to 63 bytes, not %s'::text,
+    pg_catalog.octet_length((rule).name)))
+WHERE pg_catalog.octet_length((rule).name) NOT BETWEEN 1 AND 63;
+SELECT cache_error(
+    '22023'::text,
+    pg_catalog.format('unrecognized metric "%s"'::text, (rule).metric),
+    NULL::text,
+    'The function cache_alert_metrics() lists the metrics.'::text)
+WHERE NOT EXISTS (
+    SELECT FROM cache_alert_metrics() m WHERE m.metric = (rule).metric);
+SELECT cache_error(
+    '22023'::text,
+    pg_catalog.format('metric "%s" is not one of %s'::text, (rule).metric,
+        CASE WHEN (rule).namespace IS NULL
+        THEN 'the database as a whole'::text ELSE 'namespaces'::text END))
+FROM cache_alert_metrics() m
+WHERE m.metric = (rule).metric AND NOT CASE WHEN (rule).namespace IS NULL
+    THEN m.of_database ELSE m.of_namespaces END;
+SELECT cache_error(
+    '42704'::text,
+    pg_catalog.format('namespace "%s" does not exist'::text, (rule).namespace),
+    NULL::text,
+    'A rule for each namespace has the namespace "*".'::text)
+WHERE (rule).namespace NOT IN ('*'::text, 'default'::text) AND NOT EXISTS (
+    SELECT FROM cache_namespaces n WHERE n.name = (rule).namespace);
+SELECT cache_error(
+    '22023'::text,
+    pg_catalog.format('unrecognized comparison "%s"'::text, (rule).comparison),
+    NULL::text,
+    'The comparisons are <, <=, >, >=, = and <>.'::text)
+WHERE (rule).comparison NOT IN (
+    '<'::text, '<='::text, '>'::text, '>='::text, '='::text, '<>'::text);
+SELECT cache_error(
+    '22023'::text,
+    pg_catalog.format('unrecognized level "%s"'::text, (rule).level),
+    NULL::text,
+    'The levels are info, warning, critical and emergency.'::text)
+WHERE (rule).level NOT IN (
+    'info'::text, 'warning'::text, 'critical'::text, 'emergency'::text);
+SELECT cache_error(
+    '22023'::text, 'for_at_least and cooldown must not be negative'::text)
+WHERE least((rule).for_at_least, (rule).cooldown) < '0'::interval;
+END;
+COMMENT ON FUNCTION cache_check_alert_rule(cache_alert_rules) IS
+'raises an error unless an alert rule makes sense';
+
+CREATE FUNCTION cache_require_alert_rule(rule text)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+SELECT cache_error(
+    '42704'::text,
+    pg_catalog.format('alert rule "%s" does not exist'::text,
+        coalesce(rule, 'NULL'::text)),
+    NULL::text,
+    'Use cache_create_alert_rule() to create it.'::text)
+WHERE rule IS NULL OR NOT EXISTS (
+    SELECT FROM cache_effective_alert_rules r WHERE r.name = rule);
+END;
+COMMENT ON FUNCTION cache_require_alert_rule(text) IS
+'raises an error if there is no alert rule of that name';
+
+CREATE FUNCTION cache_create_alert_rule(
+    name text, metric text, comparison text, threshold float8,
+    namespace text = NULL, for_at_least interval = '0',
+    level text = 'warning', cooldown interval = '0', enabled boolean = true)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+BEGIN ATOMIC
+SELECT cache_check_alert_rule(ROW(
+    name, metric, namespace, comparison, threshold, for_at_least, level,
+    cooldown, enabled)::cache_alert_rules);
+SELECT cache_error(
+    '42710'::text,
+    pg_catalog.format('alert rule "%s" already exists'::text, r.name),
+    CASE WHEN r.built_in THEN 'It is a built-in rule.'::text END,
+    'Use cache_alter_alert_rule() to change it.'::text)
+FROM cache_effective_alert_rules r
+WHERE r.name = cache_create_alert_rule.name;
+INSERT INTO cache_alert_rules VALUES (
+    name, metric, namespace, comparison, threshold, for_at_least, level,
+    cooldown, enabled);
+END;
+COMMENT ON FUNCTION cache_create_alert_rule(text, text, text, float8, text, interval, text, interval, boolean) IS
+'creates a rule for alerts; namespace NULL: the database as a whole, *: each namespace for itself';
+
+CREATE FUNCTION cache_alter_alert_rule(
+    name text, metric text = NULL, comparison text = NULL,
+    threshold float8 = NULL, namespace text = NULL,
+    for_at_least interval = NULL, level text = NULL,
+    cooldown interval = NULL, enabled boolean = NULL)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+BEGIN ATOMIC
+SELECT cache_require_alert_rule(name);
+INSERT INTO cache_alert_rules AS a
+SELECT
+    r.name,
+    coalesce(cache_alter_alert_rule.metric, r.metric),
+    nullif(
+        coalesce(cache_alter_alert_rule.namespace, r.namespace), ''::text),
+    coalesce(cache_alter_alert_rule.comparison, r.comparison),
+    coalesce(cache_alter_alert_rule.threshold, r.threshold),
+    coalesce(cache_alter_alert_rule.for_at_least, r.for_at_least),
+    coalesce(cache_alter_alert_rule.level, r.level),
+    coalesce(cache_alter_alert_rule.cooldown, r.cooldown),
+    coalesce(cache_alter_alert_rule.enabled, r.enabled)
+FROM cache_effective_alert_rules r
+WHERE r.name = cache_alter_alert_rule.name
+ON CONFLICT ON CONSTRAINT cache_alert_rules_pkey DO UPDATE SET
+    metric = excluded.metric, namespace = excluded.namespace,
+    comparison = excluded.comparison, threshold = excluded.threshold,
+    for_at_least = excluded.for_at_least, level = excluded.level,
+    cooldown = excluded.cooldown, enabled = excluded.enabled;
+SELECT cache_check_alert_rule(a)
+FROM cache_alert_rules a
+WHERE a.name = cache_alter_alert_rule.name;
+END;
+COMMENT ON FUNCTION cache_alter_alert_rule(text, text, text, float8, text, interval, text, interval, boolean) IS
+'changes what is given of an alert rule; an empty namespace: the database as a whole';
+
+CREATE FUNCTION cache_drop_alert_rule(name text)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+BEGIN ATOMIC
+SELECT cache_require_alert_rule(name);
+SELECT cache_alter_alert_rule(name, enabled => false)
+FROM cache_builtin_alert_rules b
+WHERE b.name = cache_drop_alert_rule.name;
+DELETE FROM cache_alert_rules r
+WHERE r.name = cache_drop_alert_rule.name AND NOT EXISTS (
+    SELECT FROM cache_builtin_alert_rules b WHERE b.name = r.name);
+END;
+COMMENT ON FUNCTION cache_drop_alert_rule(text) IS
+'drops an alert rule; a built-in one is disabled';
+
+CREATE FUNCTION cache_reset_alert_rule(name text)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+BEGIN ATOMIC
+SELECT cache_error(
+    '42704'::text,
+    pg_catalog.format('there is no built-in alert rule "%s"'::text,
+        coalesce(name, 'NULL'::text)))
+WHERE name IS NULL OR NOT EXISTS (
+    SELECT FROM cache_builtin_alert_rules b
+    WHERE b.name = cache_reset_alert_rule.name);
+DELETE FROM cache_alert_rules r WHERE r.name = cache_reset_alert_rule.name;
+END;
+COMMENT ON FUNCTION cache_reset_alert_rule(text) IS
+'makes a built-in alert rule what it was';
+
+-- They act with the rights of the table's owner.
+REVOKE ALL ON FUNCTION
+    cache_create_alert_rule(text, text, text, float8, text, interval, text, interval, boolean),
+    cache_alter_alert_rule(text, text, text, float8, text, interval, text, interval, boolean),
+    cache_drop_alert_rule(text), cache_reset_alert_rule(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    cache_create_alert_rule(text, text, text, float8, text, interval, text, interval, boolean),
+    cache_alter_alert_rule(text, text, text, float8, text, interval, text, interval, boolean),
+    cache_drop_alert_rule(text), cache_reset_alert_rule(text)
+TO pg_database_owner;
+
+CREATE TABLE cache_alerts (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rule text COLLATE "C" NOT NULL,
+    namespace text COLLATE "C",
+    level text NOT NULL,
+    metric text NOT NULL,
+    comparison text NOT NULL,
+    threshold float8 NOT NULL,
+    value float8 NOT NULL,
+    opened_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    closed_value float8);
+COMMENT ON TABLE cache_alerts IS
+'alerts that are open, and those that were';
+COMMENT ON COLUMN cache_alerts.namespace IS
+'NULL: the database as a whole';
+COMMENT ON COLUMN cache_alerts.value IS
+'of the metric when the alert was opened';
+COMMENT ON COLUMN cache_alerts.closed_at IS 'NULL: the alert is open';
+COMMENT ON COLUMN cache_alerts.closed_value IS
+'of the metric when the alert was closed; NULL if there was none';
+
+CREATE UNIQUE INDEX cache_alerts_open
+ON cache_alerts (rule, (coalesce(namespace, ''::text)))
+WHERE closed_at IS NULL;
+CREATE INDEX cache_alerts_closed_at ON cache_alerts (closed_at);
+
+ALTER TABLE cache_alerts ENABLE ROW LEVEL SECURITY;
+CREATE POLICY cache_may_read ON cache_alerts FOR SELECT
+USING (namespace IS NULL OR cache_may_read(namespace));
+COMMENT ON POLICY cache_may_read ON cache_alerts IS
+'shows alerts of the database, and of namespaces that the current user may read';
+GRANT SELECT ON cache_alerts TO PUBLIC;
+
+-- Rules that are broken, but not for long enough; '' is the database as a whole.
+CREATE TABLE cache_pending_alerts (
+    rule text COLLATE "C",
+    namespace text COLLATE "C",
+    since timestamptz NOT NULL,
+    PRIMARY KEY (rule, namespace));
+COMMENT ON TABLE cache_pending_alerts IS
+'since when alerts that are not open yet would be';
+
+CREATE FUNCTION cache_compare(value float8, comparison text, threshold float8)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+SELECT CASE comparison
+    WHEN '<'::text THEN value < threshold
+    WHEN '<='::text THEN value <= threshold
+    WHEN '>'::text THEN value > threshold
+    WHEN '>='::text THEN value >= threshold
+    WHEN '='::text THEN value = threshold
+    WHEN '<>'::text THEN value <> threshold
+    END;
+END;
+COMMENT ON FUNCTION cache_compare(float8, text, float8) IS
+'whether a value is on the side of a threshold that an alert rule warns of';
+
+-- The rules that are broken now, a row for each namespace.
+CREATE FUNCTION cache_broken_alert_rules()
+RETURNS TABLE (
+    rule text, namespace text, level text, metric text, comparison text,
+    threshold float8, value float8, for_at_least interval, cooldown interval)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+SELECT
+    r.name, m.namespace, r.level, r.metric, r.comparison, r.threshold, m.value,
+    r.for_at_least, r.cooldown
+FROM
+    cache_effective_alert_rules r
+    JOIN cache_metrics() m ON m.metric = r.metric AND CASE
+        WHEN r.namespace IS NULL THEN m.namespace IS NULL
+        WHEN r.namespace = '*'::text THEN m.namespace IS NOT NULL
+        ELSE m.namespace = r.namespace
+        END
+WHERE r.enabled AND cache_compare(m.value, r.comparison, r.threshold);
+END;
+COMMENT ON FUNCTION cache_broken_alert_rules() IS
+'the alert rules that are broken now, for however long';
+
+CREATE FUNCTION cache_announce_alert(alert cache_alerts)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+SELECT pg_catalog.pg_notify(
+    'pg_cache_alerts'::text,
+    pg_catalog.jsonb_build_object(
+        'event'::text, CASE WHEN (alert).closed_at IS NULL
+            THEN 'opened'::text ELSE 'closed'::text END,
+        'id'::text, (alert).id,
+        'rule'::text, (alert).rule,
+        'namespace'::text, (alert).namespace,
+        'level'::text, (alert).level,
+        'metric'::text, (alert).metric,
+        'comparison'::text, (alert).comparison,
+        'threshold'::text, (alert).threshold,
+        'value'::text, CASE WHEN (alert).closed_at IS NULL
+            THEN (alert).value ELSE (alert).closed_value END,
+        'opened_at'::text, (alert).opened_at,
+        'closed_at'::text, (alert).closed_at)::text);
+SELECT cache_log(
+    pg_catalog.format(
+        'pg_cache alert "%s" %s (%s): %s of %s is %s, threshold %s %s'::text,
+        (alert).rule,
+        CASE WHEN (alert).closed_at IS NULL
+            THEN 'opened'::text ELSE 'closed'::text END,
+        (alert).level,
+        (alert).metric,
+        coalesce(pg_catalog.format('namespace "%s"'::text, (alert).namespace),
+            pg_catalog.format(
+                'database "%s"'::text, pg_catalog.current_database())),
+        coalesce(CASE WHEN (alert).closed_at IS NULL
+            THEN (alert).value ELSE (alert).closed_value END::text,
+            'not known'::text),
+        (alert).comparison,
+        (alert).threshold),
+    (alert).closed_at IS NULL AND
+        (alert).level IN ('critical'::text, 'emergency'::text));
+END;
+COMMENT ON FUNCTION cache_announce_alert(cache_alerts) IS
+'tells those who listen, and the server log, that an alert was opened or closed';
+
+CREATE FUNCTION cache_evaluate_alerts()
+RETURNS bigint
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+SELECT pg_catalog.pg_advisory_xact_lock(
+    'cache_alerts'::pg_catalog.regclass::oid::bigint);
+
+DELETE FROM cache_alerts WHERE closed_at < (
+    SELECT cache_clock_timestamp() -
+        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval);
+
+WITH clock AS MATERIALIZED (
+    SELECT cache_clock_timestamp() AS now
+), broken AS MATERIALIZED (
+    SELECT b.*, coalesce(b.namespace, ''::text) AS place
+    FROM cache_broken_alert_rules() b
+), closed AS (
+    UPDATE cache_alerts a
+    SET closed_at = clock.now,
+        closed_value = (
+            SELECT m.value FROM cache_metrics() m
+            WHERE m.metric = a.metric AND coalesce(m.namespace, ''::text) =
+                coalesce(a.namespace, ''::text))
+    FROM clock
+    WHERE a.closed_at IS NULL AND NOT EXISTS (
+        SELECT FROM broken b
+        WHERE b.rule = a.rule AND b.place = coalesce(a.namespace, ''::text))
+    RETURNING a AS alert
+), calm AS (
+    DELETE FROM cache_pending_alerts p
+    WHERE NOT EXISTS (
+        SELECT FROM broken b WHERE b.rule = p.rule AND b.place = p.namespace)
+), waiting AS MATERIALIZED (
+    SELECT
+        b.*,
+        p.since,
+        coalesce(p.since, clock.now) + b.for_at_least <= clock.now AND
+            NOT EXISTS (
+                SELECT FROM cache_alerts a
+                WHERE a.rule = b.rule AND
+                    coalesce(a.namespace, ''::text) = b.place AND
+                    a.closed_at + b.cooldown > clock.now) AS due
+    FROM
+        clock CROSS JOIN broken b
+        LEFT JOIN cache_pending_alerts p
+            ON p.rule = b.rule AND p.namespace = b.place
+    WHERE NOT EXISTS (
+        SELECT FROM cache_alerts a
+        WHERE a.closed_at IS NULL AND a.rule = b.rule AND
+            coalesce(a.namespace, ''::text) = b.place)
+), opened AS (
+    INSERT INTO cache_alerts AS a (
+        rule, namespace, level, metric, comparison, threshold, value, opened_at)
+    SELECT
+        w.rule, w.namespace, w.level, w.metric, w.comparison, w.threshold,
+        w.value, clock.now
+    FROM waiting w, clock
+    WHERE w.due
+    RETURNING a AS alert
+), ripe AS (
+    DELETE FROM cache_pending_alerts p
+    USING waiting w
+    WHERE w.due AND w.rule = p.rule AND w.place = p.namespace
+), begun AS (
+    INSERT INTO cache_pending_alerts (rule, namespace, since)
+    SELECT w.rule, w.place, clock.now
+    FROM waiting w, clock
+    WHERE NOT w.due AND w.since IS NULL)
+SELECT cache_announce_alert(o.alert) FROM opened o
+UNION ALL
+SELECT cache_announce_alert(c.alert) FROM closed c;
+
+SELECT
+    (SELECT pg_catalog.count(*) FROM cache_alerts WHERE closed_at IS NULL) +
+    (SELECT pg_catalog.count(*) FROM cache_pending_alerts);
+END;
+COMMENT ON FUNCTION cache_evaluate_alerts() IS
+'opens and closes alerts by the rules; returns how many are open or will be if it stays as it is';
+
+REVOKE ALL ON FUNCTION cache_announce_alert(cache_alerts),
+    cache_evaluate_alerts() FROM PUBLIC;
 
 ---- Health and advice -------------------------------------------------------
 

@@ -86,6 +86,34 @@ SELECT cache_record_stats();
 ROLLBACK;
 SELECT cache_record_stats();
 
+-- each counter has its column: a mark that makes them all differ
+SELECT cache_record_stats() >= 0 AS marked;
+TRUNCATE cache_stats_history, cache_stats_history_total;
+UPDATE cache_stats_marks SET counters = ARRAY(
+    SELECT c - 1000 * i FROM unnest(counters) WITH ORDINALITY AS u (c, i) ORDER BY i);
+SELECT cache_record_stats() > 0 AS recorded;
+CREATE VIEW columns AS
+    SELECT 'namespace' AS what, to_jsonb(h) AS row, 3 AS before, attname::text, attnum, to_jsonb(s) AS stats
+    FROM cache_stats_history h JOIN cache_stats_namespaces s USING (namespace), pg_attribute
+    WHERE attrelid = 'cache_stats_history'::regclass AND namespace = 'hist a'
+    UNION ALL
+    SELECT 'total', to_jsonb(t), 3, attname::text, attnum, to_jsonb(s)
+    FROM cache_stats_history_total t, cache_stats s, pg_attribute
+    WHERE attrelid = 'cache_stats_history_total'::regclass;
+SELECT what, attname FROM columns
+    WHERE attname <> ALL (cache_history_gauges()) AND attnum > before AND NOT attname LIKE '%pg.dropped%' AND
+          (row ->> attname)::bigint <> 1000 * (attnum - before);
+SELECT what, attname FROM columns
+    WHERE attname = ANY (cache_history_gauges()) AND attname NOT IN ('hit_ratio', 'memory_used') AND
+          row ->> attname <> stats ->> attname;
+-- and no counter is without one
+SELECT attrelid::regclass, attname FROM pg_attribute a
+    WHERE attrelid IN ('cache_stats'::regclass, 'cache_stats_namespaces'::regclass) AND atttypid = 'bigint'::regtype AND
+          attname NOT IN ('memory_limit', 'index_bytes', 'memory_dead') AND
+          NOT EXISTS (SELECT FROM cache_history_metrics() m WHERE m = attname);
+DROP VIEW columns;
+SELECT cache_record_stats();
+
 -- retention
 TRUNCATE cache_stats_history, cache_stats_history_total;
 SELECT cache_get('none', 'hist a'), pgcache_test_advance_clock('5 min'), cache_record_stats();
@@ -148,9 +176,11 @@ SELECT * FROM rounded;
 SELECT * FROM cache_trend('entries', 'hist a', '1 minute');
 SELECT * FROM cache_trend('hits', 'no such');
 
+\set VERBOSITY terse
 SELECT * FROM cache_trend('nonsense');
 SELECT * FROM cache_trend(NULL);
 SELECT * FROM cache_trend('span');
+\set VERBOSITY default
 SELECT * FROM cache_trend('hits', span => '0');
 
 DROP VIEW written, rounded;

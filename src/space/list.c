@@ -166,3 +166,13 @@ pgcache_space_reclaim(void)
 	}
 	pfree(all);
 }
+
+int
+pgcache_space_count_slots(void)
+{
+	PgCacheSlotUse *all = palloc(pgcache_max_namespaces * sizeof(PgCacheSlotUse));
+	int			n = pgcache_slots_copy(all);
+
+	pfree(all);
+	return n;
+}

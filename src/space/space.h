@@ -151,6 +151,9 @@ typedef struct PgCacheSpaceUse
  */
 extern PgCacheSpaceUse *pgcache_space_list(int *n);
 
+/* How many slots are in use, of all databases. */
+extern int	pgcache_space_count_slots(void);
+
 /* What was counted for all namespaces of a database, also those dropped since. */
 typedef struct PgCacheTally
 {

@@ -23,6 +23,7 @@
 
 PG_FUNCTION_INFO_V1(pgcache_sql_clock_timestamp);
 PG_FUNCTION_INFO_V1(pgcache_sql_may_read);
+PG_FUNCTION_INFO_V1(pgcache_sql_namespaces_in_use);
 PG_FUNCTION_INFO_V1(pgcache_sql_log);
 PG_FUNCTION_INFO_V1(pgcache_sql_error);
 
@@ -46,6 +47,14 @@ pgcache_sql_may_read(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
 				   pgcache_space_may_read(VARDATA_ANY(name),
 										  VARSIZE_ANY_EXHDR(name)));
+}
+
+/* Of all databases: that many of pg_cache.max_namespaces. */
+Datum
+pgcache_sql_namespaces_in_use(PG_FUNCTION_ARGS)
+{
+	pgcache_shmem_require();
+	PG_RETURN_INT64(pgcache_space_count_slots());
 }
 
 /* To the server log, as LOG or with urgent as WARNING. */
