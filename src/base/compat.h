@@ -15,6 +15,7 @@
 
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "storage/pg_shmem.h"
 #include "storage/proc.h"
 #include "utils/wait_event.h"
 
@@ -58,6 +59,13 @@
  */
 #if PG_VERSION_NUM < 170000
 #define TransamVariables	ShmemVariableCache
+#endif
+
+/* PG 17 tells whether huge pages are in use; before, only that they must be. */
+#if PG_VERSION_NUM >= 170000
+#define PGCACHE_HUGE_PAGES	(huge_pages_status == HUGE_PAGES_ON)
+#else
+#define PGCACHE_HUGE_PAGES	(huge_pages == HUGE_PAGES_ON)
 #endif
 
 /* The oldest transaction that the commit log knows. */

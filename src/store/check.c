@@ -469,6 +469,40 @@ read_counts(PgCacheStore *store, RegionCounts *counts)
 	pg_read_barrier();
 }
 
+/* The length of one of the pool's lists, each region of which must be free. */
+static uint32
+count_list(const PgCacheStore *store, uint32 number, bool *sound)
+{
+	uint32		n = 0;
+
+	for (; number != NO_REGION && n <= store->nregions; n++)
+	{
+		if (number >= store->nregions || store->regions[number].kind != REGION_FREE)
+			*sound = false;
+		if (!*sound)
+			break;
+		number = store->regions[number].next;
+	}
+	return n;
+}
+
+/* Whether every region that was ever used is in use or in a list. */
+static bool
+lists_are_sound(PgCacheStore *store)
+{
+	const PgCachePool *pool = &store->shared->pool;
+	bool		sound = true;
+	uint32		sum;
+
+	LWLockAcquire(pool_lock(store), LW_SHARED);
+	sum = count_list(store, pool->free, &sound) + count_list(store, pool->hollow, &sound) +
+		pool->punched + pg_atomic_read_u32(&store->shared->pool.in_use);
+	if (sum != pool->fresh || (pool->free == NO_REGION) != (pool->oldest == NO_REGION))
+		sound = false;
+	LWLockRelease(pool_lock(store));
+	return sound;
+}
+
 /*
  * Whether the pool has as many regions in use as all partitions have together.
  * No lock keeps all of them still at once, so this says something only if each
@@ -519,6 +553,11 @@ pgcache_store_check(PgCacheStore *store,
 	if (!pool_is_sound(store, &before, &walked))
 	{
 		report(arg, "the partitions' regions are not those that the pool has in use");
+		nfaults++;
+	}
+	if (!lists_are_sound(store))
+	{
+		report(arg, "the pool's lists do not have all regions that are not in use");
 		nfaults++;
 	}
 	return nfaults;

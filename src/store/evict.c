@@ -327,6 +327,10 @@ pgcache_make_room(PgCacheStore *store, PgCachePartition *part, PgCacheCause caus
 	if (class == NULL)
 		return false;
 	part->ordered = true;
+	if (cause == CAUSE_EVICTED_AHEAD)
+		part->evicted_ahead++;
+	else
+		part->evicted++;
 	pgcache_entry_remove(store, part, store->policy->victim(store, part, class),
 						 NULL, cause);
 	return true;

@@ -24,6 +24,10 @@
  */
 #include "postgres.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "store/store_internal.h"
 
 #define EXPIRY_NONE		0
@@ -93,6 +97,82 @@ may_have_expired(const PgCacheStore *store, PgCachePartition *part, int64 second
 	}
 	part->round_next = Min(part->round_next,
 						   store->shared->epoch + (second + ahead) * USECS_PER_SEC);
+	return false;
+}
+
+/*
+ * Whether nothing in a bucket may have expired, found in a few instructions for
+ * all of its slots; if so, lowers *soonest to the seconds until something may.
+ * As may_have_expired says of each, in rounds that look at neither all nor far
+ * ones.
+ */
+static inline bool
+bucket_is_quiet(const PgCacheBucket *bucket, uint16 second_code, int *soonest)
+{
+#ifdef __SSE2__
+	/* Reads the first location, too. */
+	__m128i		codes = _mm_loadu_si128((const __m128i *) bucket->expiry);
+	__m128i		no_ttl;
+	__m128i		far;
+	__m128i		ahead;
+	__m128i		due;
+	__m128i		most = _mm_set1_epi16(PG_INT16_MAX);
+	__m128i		second = _mm_set1_epi16((int16) second_code);
+	__m128i		sign = _mm_set1_epi16(PG_INT16_MIN);
+	__m128i		wrapped;
+
+	codes = _mm_and_si128(codes, _mm_set_epi16(0, 0, -1, -1, -1, -1, -1, -1));
+	no_ttl = _mm_cmpeq_epi16(codes, _mm_setzero_si128());
+	far = _mm_cmpeq_epi16(codes, _mm_set1_epi16((int16) EXPIRY_FAR));
+
+	/* A turn is three seconds less than what 16 bits wrap around. */
+	wrapped = _mm_cmplt_epi16(_mm_xor_si128(codes, sign), _mm_xor_si128(second, sign));
+	ahead = _mm_sub_epi16(codes, second);
+	ahead = _mm_sub_epi16(ahead, _mm_and_si128(wrapped, _mm_set1_epi16(3)));
+	due = _mm_or_si128(_mm_cmplt_epi16(ahead, _mm_set1_epi16(1)),
+					   _mm_cmpeq_epi16(ahead, most));
+	due = _mm_andnot_si128(_mm_or_si128(no_ttl, far), due);
+	if (_mm_movemask_epi8(due) != 0)
+		return false;
+	ahead = _mm_or_si128(_mm_andnot_si128(far, ahead),
+						 _mm_and_si128(far, _mm_set1_epi16(FAR_INTERVAL)));
+	ahead = _mm_or_si128(_mm_andnot_si128(no_ttl, ahead), _mm_and_si128(no_ttl, most));
+	if (_mm_movemask_epi8(_mm_cmplt_epi16(ahead, _mm_set1_epi16((int16) *soonest))) == 0)
+		return true;
+	ahead = _mm_min_epi16(ahead, _mm_srli_si128(ahead, 8));
+	ahead = _mm_min_epi16(ahead, _mm_srli_si128(ahead, 4));
+	ahead = _mm_min_epi16(ahead, _mm_srli_si128(ahead, 2));
+	*soonest = Min(*soonest, _mm_extract_epi16(ahead, 0));
+	return true;
+#else
+	for (int i = 0; i < BUCKET_SLOTS; i++)
+	{
+		int			ahead = bucket->expiry[i] - second_code;
+
+		if (bucket->expiry[i] == EXPIRY_NONE)
+			continue;
+		if (ahead < 0)
+			ahead += EXPIRY_TURN;
+		if (bucket->expiry[i] == EXPIRY_FAR)
+			ahead = FAR_INTERVAL;
+		else if (ahead == 0 || ahead > EXPIRY_TURN / 2)
+			return false;
+		*soonest = Min(*soonest, ahead);
+	}
+	return true;
+#endif
+}
+
+static inline bool
+is_quiet(const PgCacheStore *store, const PgCacheBucket *bucket,
+		 uint16 second_code, int *soonest)
+{
+	while (bucket_is_quiet(bucket, second_code, soonest))
+	{
+		if (bucket->next == 0)
+			return true;
+		bucket = at(store, bucket->next);
+	}
 	return false;
 }
 
@@ -175,6 +255,9 @@ pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
 	uint32		nbuckets = TABLE_BUCKETS(pg_atomic_read_u64(&part->table));
 	int64		second = store_second(store, now);
 	int64		removed = 0;
+	uint16		second_code = code_of(second);
+	int			soonest = PG_INT16_MAX;
+	bool		quick;
 
 	if (part->nttl == 0 || now < part->next_expiry)
 		return 0;
@@ -187,9 +270,18 @@ pgcache_expiry_sweep(PgCacheStore *store, PgCachePartition *part,
 	}
 	if (has_passed(part->swept, second, EXPIRY_HORIZON))
 		part->round_at_all = true;
+	quick = !part->round_at_all && !part->round_at_far;
 	for (; part->expiry_hand < nbuckets && removed < enough && looks > 0; looks--)
-		removed += sweep_chain(store, part, now, second, code_of(second),
-							   bucket_for(store, part, nbuckets, part->expiry_hand++));
+	{
+		PgCacheBucket *first = bucket_number(store, part, part->expiry_hand++);
+
+		if (quick && is_quiet(store, first, second_code, &soonest))
+			continue;
+		removed += sweep_chain(store, part, now, second, second_code, first);
+	}
+	if (soonest < PG_INT16_MAX)
+		part->round_next = Min(part->round_next,
+							   store->shared->epoch + (second + soonest) * USECS_PER_SEC);
 	if (part->expiry_hand >= nbuckets)
 		end_round(part);
 	return removed;

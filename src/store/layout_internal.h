@@ -99,9 +99,10 @@ typedef enum PgCacheRegionKind
 
 typedef struct PgCacheRegion
 {
-	uint32		prev;			/* region numbers, in the owner's list */
-	uint32		next;			/* likewise, or in the pool's */
-	uint32		used;			/* granules in use; heap regions only */
+	uint32		prev;			/* region numbers, in the owner's list, */
+	uint32		next;			/* or in one of the pool's */
+	uint32		used;			/* granules in use; heap regions only; if
+								 * free, the pool's second at that time */
 	uint32		busy;			/* blocks under construction */
 	uint16		owner;			/* partition */
 	uint8		kind;			/* a PgCacheRegionKind */
@@ -110,8 +111,12 @@ typedef struct PgCacheRegion
 
 typedef struct PgCachePool
 {
-	uint32		free;			/* first of the list of regions given back */
+	uint32		free;			/* first of the list of regions given back, */
+	uint32		oldest;			/* and last */
+	uint32		hollow;			/* list of those whose memory the system has */
+	uint32		punched;		/* regions in no list while it gets it */
 	uint32		fresh;			/* regions from here on were never used */
+	uint32		second;			/* the time, as of the last upkeep */
 	pg_atomic_uint32 in_use;	/* read without the lock, too */
 } PgCachePool;
 
@@ -359,6 +364,8 @@ typedef struct PgCachePartition
 	uint32		overflow_fresh; /* unused ones at the end of the first region */
 	uint32		overflow_used;
 	uint32		ghost_clock;
+	uint64		evicted;		/* by who needed the room */
+	uint64		evicted_ahead;
 	int			nclasses;
 	PgCacheHeap heap;
 	PgCacheClass classes[MAX_CLASSES];	/* last: mostly the first ones are
@@ -425,6 +432,7 @@ struct PgCacheStore
 	PgCacheGhost *ghosts;		/* ghost_sets rows a partition, or NULL */
 	uint32		ghost_sets;
 	LWLockPadded *locks;		/* one a partition, then the pool's */
+	bool		keeps_memory;	/* the system does not take it back */
 };
 
 /* The queue that an entry is in. */

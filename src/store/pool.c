@@ -7,6 +7,12 @@
  * gives back those that become empty.  So partitions need not be of a size,
  * and a value may be larger than a partition's share.
  *
+ * What was given back is taken first.  A region that nobody took for a while is
+ * given to the operating system by the upkeep: meanwhile it is in no list, so
+ * that the lock need not be held, and then in that of hollow ones, which are as
+ * good as fresh ones.  The first in the list of free ones came last, so the last
+ * one is the one to look at.
+ *
  * Locking: the pool's lock, for a few instructions, inside a partition's.
  *
  * Copyright (c) 2026, pg_cache contributors
@@ -15,7 +21,13 @@
  */
 #include "postgres.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "store/store_internal.h"
+
+/* Seconds for which a region must have been free. */
+#define RELEASE_AGE		10
 
 uint32
 pgcache_pool_limit(const PgCacheStore *store)
@@ -66,6 +78,23 @@ count_region(PgCachePartition *part, PgCacheRegionKind kind, int n)
 		part->nindex_regions += n;
 }
 
+/* Takes a region out of the list of free ones; the pool's lock is held. */
+static void
+unlink_free(PgCacheStore *store, uint32 number)
+{
+	PgCachePool *pool = &store->shared->pool;
+	const PgCacheRegion *region = &store->regions[number];
+
+	if (region->prev != NO_REGION)
+		store->regions[region->prev].next = region->next;
+	else
+		pool->free = region->next;
+	if (region->next != NO_REGION)
+		store->regions[region->next].prev = region->prev;
+	else
+		pool->oldest = region->prev;
+}
+
 uint32
 pgcache_pool_take(PgCacheStore *store, PgCachePartition *part,
 				  PgCacheRegionKind kind)
@@ -82,7 +111,12 @@ pgcache_pool_take(PgCacheStore *store, PgCachePartition *part,
 	if (pool->free != NO_REGION)
 	{
 		number = pool->free;
-		pool->free = store->regions[number].next;
+		unlink_free(store, number);
+	}
+	else if (pool->hollow != NO_REGION)
+	{
+		number = pool->hollow;
+		pool->hollow = store->regions[number].next;
 	}
 	else if (pool->fresh < store->nregions)
 		number = pool->fresh++;
@@ -130,8 +164,77 @@ pgcache_pool_give(PgCacheStore *store, PgCachePartition *part, uint32 number)
 	region->kind = REGION_FREE;
 
 	LWLockAcquire(pool_lock(store), LW_EXCLUSIVE);
+	region->used = pool->second;
+	region->prev = NO_REGION;
 	region->next = pool->free;
+	if (pool->free != NO_REGION)
+		store->regions[pool->free].prev = number;
+	else
+		pool->oldest = number;
 	pool->free = number;
 	pg_atomic_write_u32(&pool->in_use, pg_atomic_read_u32(&pool->in_use) - 1);
 	LWLockRelease(pool_lock(store));
+}
+
+/* ---- giving memory back ----------------------------------------------------- */
+
+/*
+ * Lets the system have the whole pages of a region, which nobody uses.  A reader
+ * that is late finds zeros, which is as good as any other garbage: the versions
+ * that it checks are of a bucket that is one no more, and the table's has
+ * changed, or of another region.
+ */
+static bool
+punch(PgCacheStore *store, uint32 number)
+{
+#ifdef MADV_REMOVE
+	uintptr_t	page = sysconf(_SC_PAGESIZE);
+	uintptr_t	start = (uintptr_t) at(store, region_start(store, number));
+	uintptr_t	end = (start + store->region_bytes) & ~(page - 1);
+
+	start = (start + page - 1) & ~(page - 1);
+	return start >= end || madvise((void *) start, end - start, MADV_REMOVE) == 0;
+#else
+	return false;
+#endif
+}
+
+/* The region that has been free longest, if that is long; out of its list. */
+static uint32
+take_oldest(PgCacheStore *store)
+{
+	PgCachePool *pool = &store->shared->pool;
+	uint32		number;
+
+	LWLockAcquire(pool_lock(store), LW_EXCLUSIVE);
+	pool->second = seconds_of(store, store->now());
+	number = pool->oldest;
+	if (number != NO_REGION &&
+		pool->second - store->regions[number].used < RELEASE_AGE)
+		number = NO_REGION;
+	if (number != NO_REGION)
+	{
+		unlink_free(store, number);
+		pool->punched++;
+	}
+	LWLockRelease(pool_lock(store));
+	return number;
+}
+
+bool
+pgcache_store_release(PgCacheStore *store)
+{
+	PgCachePool *pool = &store->shared->pool;
+	uint32		number = take_oldest(store);
+
+	if (number == NO_REGION)
+		return false;
+	if (!store->keeps_memory && !punch(store, number))
+		store->keeps_memory = true;
+	LWLockAcquire(pool_lock(store), LW_EXCLUSIVE);
+	store->regions[number].next = pool->hollow;
+	pool->hollow = number;
+	pool->punched--;
+	LWLockRelease(pool_lock(store));
+	return true;
 }

@@ -24,6 +24,9 @@
 #define MIN_REGION_BYTES		((Size) 16 * 1024)
 #define MAX_REGION_BYTES		((Size) 1024 * 1024)
 
+/* Regions begin at a page, so that it can be given back whole. */
+#define REGION_ALIGNMENT		4096
+
 /* Bytes of memory for which a ghost is kept. */
 #define BYTES_PER_GHOST			256
 
@@ -95,7 +98,7 @@ layout_of(const PgCacheStoreConfig *config)
 	at += CACHELINEALIGN(sizeof(PgCacheGhost) * GHOST_WAYS * l.ghost_sets * l.nparts);
 	l.memory = at;
 	at += l.region_bytes * l.nregions;
-	l.total = at + PG_CACHE_LINE_SIZE;	/* for aligning the start */
+	l.total = at + PG_CACHE_LINE_SIZE + REGION_ALIGNMENT;	/* for aligning */
 	return l;
 }
 
@@ -136,7 +139,7 @@ address(PgCacheStore *store, void *memory, LWLockPadded *locks,
 		store->shift++;
 	Assert((1 << store->shift) <= BUCKET_BYTES);
 	/* Offset 0 is not used, so the base lies before the memory. */
-	store->base = start + l.memory - PG_CACHE_LINE_SIZE;
+	store->base = (char *) TYPEALIGN(REGION_ALIGNMENT, start + l.memory) - PG_CACHE_LINE_SIZE;
 	store->nparts = l.nparts;
 	store->part_bits = pg_ceil_log2_32(l.nparts);
 	store->max_segments = l.max_segments;
@@ -167,6 +170,8 @@ pgcache_store_create(void *memory, LWLockPadded *locks,
 	pg_atomic_init_u64(&store.shared->clears, 0);
 	pg_atomic_init_u64(&store.shared->deaths, 0);
 	store.shared->pool.free = NO_REGION;
+	store.shared->pool.oldest = NO_REGION;
+	store.shared->pool.hollow = NO_REGION;
 	pg_atomic_init_u32(&store.shared->pool.in_use, 0);
 
 	for (int i = 0; i < config->max_spaces; i++)

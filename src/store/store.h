@@ -399,13 +399,25 @@ extern void pgcache_store_sweep_begin(PgCacheStore *store, PgCacheSweep *sweep,
 extern bool pgcache_store_sweep_step(PgCacheStore *store, PgCacheSweep *sweep);
 
 /*
- * While no region is free, evicts from a partition until puts there find holes:
- * about 1 % of it.
+ * While hardly a region is free, evicts from a partition until puts there find
+ * holes: about 1 % of it.
  */
 extern bool pgcache_store_evict_ahead(PgCacheStore *store, int partition);
 
+/*
+ * How many entries were ever evicted for want of room, by those who needed it, and
+ * ahead of need.
+ */
+extern void pgcache_store_evicted(PgCacheStore *store, uint64 *at_need, uint64 *ahead);
+
 /* While more memory is in use than the limit allows, gives a region back. */
 extern bool pgcache_store_shrink(PgCacheStore *store);
+
+/*
+ * Gives the memory of a region that has been free for some seconds back to
+ * the operating system, where that can be done.  True if there may be another.
+ */
+extern bool pgcache_store_release(PgCacheStore *store);
 
 /* ---- scanning --------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
  * Removes what has expired or is dead, evicts ahead of need, and gives regions
  * back when the limit was lowered.
  *
- * Evicting ahead: while no region is free, every put would have to evict for
+ * Evicting ahead: once hardly a region is free, every put would have to evict for
  * itself.  So a little of each partition, about 1 %, is kept in holes as large as
  * entries are there on average.  It costs what 1 % of the memory is worth.
  *
@@ -125,6 +125,18 @@ pgcache_store_sweep_step(PgCacheStore *store, PgCacheSweep *sweep)
 
 /* ---- evicting ahead ---------------------------------------------------------- */
 
+/*
+ * Whether puts will soon find no region in the pool.  What empties while we evict
+ * goes there, and is as good as a hole.
+ */
+static bool
+is_short(const PgCacheStore *store)
+{
+	uint32		limit = pgcache_pool_limit(store);
+
+	return pg_atomic_read_u32(&store->shared->pool.in_use) + Max(limit / AHEAD_SHARE, 1) > limit;
+}
+
 /* Granules that are to be free in a partition. */
 static int64
 wanted_ahead(const PgCacheStore *store, const PgCachePartition *part)
@@ -153,15 +165,27 @@ pgcache_store_evict_ahead(PgCacheStore *store, int partition)
 	PgCachePartition *part = &store->parts[partition];
 	bool		more = true;
 
-	if (!pgcache_pool_is_exhausted(store) || has_room(store, part))
+	if (!is_short(store) || has_room(store, part))
 		return false;
 	LWLockAcquire(lock_of(store, part), LW_EXCLUSIVE);
 	for (int i = 0; i < SWEEP_BATCH && more; i++)
-		more = pgcache_pool_is_exhausted(store) && !has_room(store, part) &&
+		more = is_short(store) && !has_room(store, part) &&
 			pgcache_make_room(store, part, CAUSE_EVICTED_AHEAD);
 	adjust_index(store, part);
 	LWLockRelease(lock_of(store, part));
 	return more;
+}
+
+void
+pgcache_store_evicted(PgCacheStore *store, uint64 *at_need, uint64 *ahead)
+{
+	*at_need = 0;
+	*ahead = 0;
+	for (int i = 0; i < store->nparts; i++)
+	{
+		*at_need += store->parts[i].evicted;
+		*ahead += store->parts[i].evicted_ahead;
+	}
 }
 
 /* ---- the limit --------------------------------------------------------------- */

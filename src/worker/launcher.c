@@ -424,7 +424,7 @@ pgcache_launcher_main(Datum arg)
 		{
 			if (!pgcache_process_paused())
 				pgcache_upkeep();
-			next_upkeep = now + interval;
+			next_upkeep = now + (TimestampTz) pgcache_upkeep_delay() * 1000;
 		}
 		note_due(next_upkeep);
 		if (!list_stale)

@@ -18,9 +18,18 @@
 
 #include "miscadmin.h"
 
+#include "base/compat.h"
 #include "shmem/shmem.h"
 #include "space/store_part.h"
 #include "worker/worker.h"
+
+/* The shortest time between rounds, in milliseconds. */
+#define LEAST_DELAY		10
+
+/* Steps of one kind in a round, in one partition. */
+#define MOST_STEPS		4096
+
+static int	delay = PGCACHE_INTERVAL_MAX_S * 1000;
 
 /* Removes what has expired or is dead. */
 static void
@@ -43,10 +52,47 @@ evict_ahead(void)
 {
 	for (int i = 0; i < pgcache_store_part_count(); i++)
 	{
-		while (pgcache_store_evict_ahead(pgcache_store, i))
+		/* Puts may use up the room as fast as we make it. */
+		for (int n = 0; n < MOST_STEPS && pgcache_store_evict_ahead(pgcache_store, i); n++)
 			CHECK_FOR_INTERRUPTS();
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+/* Gives back memory that has been free for a while. */
+static void
+release(void)
+{
+	/* Of these, a region is a part only. */
+	if (PGCACHE_HUGE_PAGES)
+		return;
+	for (int n = 0; n < MOST_STEPS && pgcache_store_release(pgcache_store); n++)
+		CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * If puts had to evict for themselves since the last round, the next one comes
+ * sooner, else later.
+ */
+static void
+set_delay(void)
+{
+	static uint64 last_at_need = 0;
+	uint64		at_need;
+	uint64		ahead;
+
+	pgcache_store_evicted(pgcache_store, &at_need, &ahead);
+	if (at_need != last_at_need)
+		delay = Max(pgcache_upkeep_delay() / 2, LEAST_DELAY);
+	else
+		delay = pgcache_upkeep_delay() / 4 * 5 + 1;
+	last_at_need = at_need;
+}
+
+int
+pgcache_upkeep_delay(void)
+{
+	return Min(delay, pgcache_worker_interval);
 }
 
 void
@@ -58,5 +104,7 @@ pgcache_upkeep(void)
 	sweep_all();
 	while (pgcache_store_shrink(pgcache_store))
 		CHECK_FOR_INTERRUPTS();
+	release();
 	evict_ahead();
+	set_delay();
 }

@@ -40,7 +40,7 @@ typedef struct PgCacheJob
 
 	/* Does it: in a transaction, with a snapshot, connected to SPI. */
 	void		(*run) (void);
-}			PgCacheJob;
+} PgCacheJob;
 
 extern const PgCacheJob pgcache_jobs[];
 extern const int pgcache_njobs;
@@ -62,5 +62,11 @@ extern void pgcache_worker_init(void);
  * steps.
  */
 extern void pgcache_upkeep(void);
+
+/*
+ * Milliseconds until the next round is due: pg_cache.worker_interval, or fewer
+ * while puts outrun what is evicted ahead of them.
+ */
+extern int	pgcache_upkeep_delay(void);
 
 #endif							/* PGCACHE_WORKER_WORKER_H */
