@@ -14,6 +14,7 @@
 #   make demo, bench      demo/run and bench/run in the same kind of private copy
 #   make bench-overhead   what pg_cache costs those who don't use it
 #   make bench-upkeep     what the upkeep of the store takes, and what puts gain by it
+#   make bench-learned    how well learning foretells, on a trace
 #   make lint             the checks that need no server; CONTRIBUTING.md lists them
 #   make indent           lay out src/ as PostgreSQL does
 #   make dist             the archive for PGXN
@@ -47,7 +48,7 @@ inner = $(MAKE) --no-print-directory PG_CONFIG='$(PG_CONFIG)'
 deps  = '$(here)/tools/install-deps' --pg-config='$(given_pg_config)'
 
 tested := check check-asserts check-ubsan check-valgrind
-served := $(tested) torture demo bench bench-overhead bench-upkeep fuzz
+served := $(tested) torture demo bench bench-overhead bench-upkeep bench-learned fuzz
 local  := all clean lint indent dist $(served)
 
 .NOTPARALLEL:
@@ -67,7 +68,7 @@ deps-check deps-valgrind deps-bench deps-lint: deps-%:
 
 serve = TEST_USER='$(TEST_USER)' '$(here)/tools/serve'
 demo: deps-build
-check check-asserts check-ubsan torture fuzz: deps-check
+check check-asserts check-ubsan torture bench-learned fuzz: deps-check
 check-valgrind: deps-valgrind
 bench bench-overhead bench-upkeep: deps-bench
 
@@ -77,7 +78,7 @@ check-asserts check-ubsan check-valgrind: check-%:
 	+@$(serve) $(major)-$* $@ $(inner) FLAVOUR=$* run-tests
 demo bench bench-overhead bench-upkeep:
 	+@$(serve) $(major) $@ $(inner) with_llvm=no $@
-torture fuzz:
+torture bench-learned fuzz:
 	+@$(serve) $(major)-check $@ $(inner) FLAVOUR=check $@
 
 lint indent: deps-lint
@@ -263,6 +264,9 @@ bench-overhead: temp-install
 bench-upkeep: temp-install
 	@'$(here)/bench/upkeep' '$(private_bindir)' '$(CURDIR)'
 
+bench-learned: temp-install
+	@'$(here)/bench/learned' '$(private_bindir)' '$(CURDIR)'
+
 # prove -v shows the figures.
 torture: temp-install
 	+@$(submake) -s $(in_private) REGRESS= ISOLATION= TAP_TESTS=1 PROVE_TESTS=test/torture/torture.pl PROVE_FLAGS=-v
@@ -272,7 +276,7 @@ torture: temp-install
 parts = $(if $(UNIT)$(FUZZ),unit) $(if $(REGRESS),regress) $(if $(ISOLATION),isolation) \
 	$(if $(TAP_TESTS),tap) $(if $(filter valgrind,$(FLAVOUR)),valgrind)
 
-.PHONY: run-tests part-unit part-regress part-isolation part-tap part-valgrind demo bench bench-overhead bench-upkeep torture
+.PHONY: run-tests part-unit part-regress part-isolation part-tap part-valgrind demo bench bench-overhead bench-upkeep bench-learned torture
 run-tests: temp-install
 	@rm -rf valgrind_logs && mkdir valgrind_logs
 	+@'$(here)/tools/run-tests' $(parts) -- $(submake)

@@ -727,6 +727,238 @@ GRANT SELECT ON cache_latency, cache_hot_keys, cache_big_keys TO PUBLIC;
 
 ---- Learning ----------------------------------------------------------------
 
+-- Hours are those of UTC: nobody's time zone shifts what was recorded, and each
+-- hour of the week comes once a week.
+CREATE FUNCTION cache_hour_of_week(at timestamptz)
+RETURNS smallint
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+SELECT ((extract(isodow FROM at AT TIME ZONE 'UTC'::text)::int - 1) * 24 +
+    extract(hour FROM at AT TIME ZONE 'UTC'::text)::int)::smallint;
+END;
+COMMENT ON FUNCTION cache_hour_of_week(timestamptz) IS
+'hour of the week in UTC: 0 is Monday from 0 to 1 o''clock, 167 is the last one on Sunday';
+
+-- Of each hour of the week the heaviest keys, pg_cache.tracked_keys of them at the
+-- most for a namespace.  By number and not by name, so that a new namespace does
+-- not show what was asked for in one of the same name that was dropped.
+CREATE TABLE cache_key_hours (
+    namespace_id integer NOT NULL,
+    hour_of_week smallint NOT NULL CHECK (
+        hour_of_week BETWEEN 0::smallint AND 167::smallint),
+    key text COLLATE "C" NOT NULL,
+    weight float8 NOT NULL,
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (namespace_id, hour_of_week, key));
+COMMENT ON TABLE cache_key_hours IS
+'which keys are asked for at which hour of the week, for cache_predict()';
+COMMENT ON COLUMN cache_key_hours.namespace_id IS
+'of the table cache_namespaces; 1 is "default"';
+COMMENT ON COLUMN cache_key_hours.hour_of_week IS
+'in UTC, from 0, Monday''s first, to 167';
+COMMENT ON COLUMN cache_key_hours.weight IS
+'estimated requests, those of the week before counting half, and so on';
+COMMENT ON COLUMN cache_key_hours.seen_at IS
+'beginning of the last such hour in which the key was among the heaviest';
+
+-- The namespaces that may be read are found once in a query, not for each row.
+ALTER TABLE cache_key_hours ENABLE ROW LEVEL SECURITY;
+CREATE POLICY cache_may_read ON cache_key_hours FOR SELECT
+USING (namespace_id = ANY (ARRAY(
+    SELECT n.id FROM cache_namespaces n WHERE cache_may_read(n.name)
+    UNION ALL
+    SELECT 1 WHERE cache_may_read('default'::text))));
+COMMENT ON POLICY cache_may_read ON cache_key_hours IS
+'shows keys of namespaces that the current user may read';
+
+CREATE TABLE cache_prediction_accuracy (
+    namespace text COLLATE "C" NOT NULL,
+    hour timestamptz NOT NULL,
+    predicted integer NOT NULL,
+    asked integer NOT NULL,
+    share float8 GENERATED ALWAYS AS (
+        asked::float8 / nullif(predicted, 0)::float8) STORED,
+    coverage float8,
+    PRIMARY KEY (namespace, hour));
+COMMENT ON TABLE cache_prediction_accuracy IS
+'how well cache_predict() would have foretold each hour, by what was known when it began';
+COMMENT ON COLUMN cache_prediction_accuracy.hour IS 'its beginning';
+COMMENT ON COLUMN cache_prediction_accuracy.predicted IS
+'number of keys predicted, 100 at the most';
+COMMENT ON COLUMN cache_prediction_accuracy.asked IS
+'how many of them are known to have been asked for in that hour';
+COMMENT ON COLUMN cache_prediction_accuracy.share IS
+'asked / predicted; NULL if nothing was predicted';
+COMMENT ON COLUMN cache_prediction_accuracy.coverage IS
+'share of the hour''s requests that were for predicted keys, as far as is known';
+
+ALTER TABLE cache_prediction_accuracy ENABLE ROW LEVEL SECURITY;
+CREATE POLICY cache_may_read ON cache_prediction_accuracy FOR SELECT
+USING (cache_may_read(namespace));
+COMMENT ON POLICY cache_may_read ON cache_prediction_accuracy IS
+'shows what was recorded of namespaces that the current user may read';
+
+GRANT SELECT ON cache_key_hours, cache_prediction_accuracy TO PUBLIC;
+
+-- What was asked for lately counts by how many hours ago that was, up to a week,
+-- and what is usual at the hour comes on top.  Roots, because a key that was asked
+-- for a hundred times in one hour is less sure to be asked for again than one that
+-- was asked for a few times in each of many.  doc/workers.md has the figures.
+CREATE FUNCTION cache_predict_keys(namespace_id int, hour timestamptz, n int)
+RETURNS TABLE (key text, score float8, rank int)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+WITH seen AS (
+    SELECT
+        k.key,
+        k.weight,
+        extract(epoch FROM hour - k.seen_at)::float8 / 3600::float8 AS age,
+        k.hour_of_week::int - cache_hour_of_week(hour)::int AS off
+    FROM cache_key_hours k
+    WHERE k.namespace_id = cache_predict_keys.namespace_id
+), scored AS (
+    SELECT
+        s.key AS k,
+        pg_catalog.sum(
+            pg_catalog.sqrt(s.weight * pg_catalog.power(
+                0.5::float8, greatest(s.age, 0::float8) / 168::float8)) *
+            (CASE WHEN s.age BETWEEN 1::float8 AND 168::float8
+                THEN 1::float8 / s.age ELSE 0::float8 END +
+            CASE WHEN s.off % 24 = 0 THEN 0.2::float8 ELSE 0::float8 END +
+            CASE WHEN s.off = 0 THEN 0.2::float8 ELSE 0::float8 END)) AS sum
+    FROM seen s
+    WHERE s.age BETWEEN 1::float8 AND 168::float8 OR s.off % 24 = 0
+    GROUP BY s.key
+)
+SELECT s.k, s.sum,
+    pg_catalog.row_number() OVER (ORDER BY s.sum DESC, s.k)::int
+FROM scored s
+ORDER BY s.sum DESC, s.k
+LIMIT n;
+END;
+COMMENT ON FUNCTION cache_predict_keys(int, timestamptz, int) IS
+'cache_predict() for the hour that begins then, without checks';
+
+CREATE FUNCTION cache_predict(
+    namespace text, at timestamptz = cache_clock_timestamp(), n int = 100)
+RETURNS TABLE (key text, score float8, rank int)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 100
+BEGIN ATOMIC
+-- Whether the caller may read it; neither a hit nor a miss.
+SELECT cache_exists('k'::text, namespace);
+SELECT cache_error('22023'::text, 'n must be positive'::text)
+WHERE n IS NULL OR n <= 0;
+SELECT cache_error('22023'::text, 'time must be finite'::text)
+WHERE at IS NULL OR NOT pg_catalog.isfinite(at);
+
+SELECT p.key, p.score, p.rank
+FROM (
+    SELECT s.id FROM cache_namespaces s WHERE s.name = namespace
+    UNION
+    SELECT 1 WHERE namespace = 'default'::text) AS space,
+    LATERAL cache_predict_keys(
+        space.id, pg_catalog.date_trunc('hour'::text, at, 'UTC'::text), n) AS p
+ORDER BY p.rank;
+END;
+COMMENT ON FUNCTION cache_predict(text, timestamptz, int) IS
+'keys that are likely to be asked for in the hour of that time, likeliest first, by what was recorded of hours before';
+
+CREATE FUNCTION cache_key_hour_sketches(before timestamptz)
+RETURNS TABLE (
+    namespace_id int, namespace text, hour timestamptz, total float8,
+    keys text[], weights float8[])
+AS 'MODULE_PATHNAME', 'pgcache_sql_key_hour_sketches'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION cache_key_hour_sketches(timestamptz) IS
+'keys asked for in each namespace in an hour that was over before then, and has not been forgotten; total: all requests';
+
+CREATE FUNCTION cache_forget_key_hour_sketches(before timestamptz)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_forget_key_hour_sketches'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_forget_key_hour_sketches(timestamptz) IS
+'forgets what cache_key_hour_sketches() gives, so that the next hour can be recorded';
+
+-- The worker's, at the end of each hour.  A sketch of an hour that is over does
+-- not change until it is forgotten, which comes last: after an error it is still
+-- there.
+CREATE FUNCTION cache_learn(before timestamptz = cache_clock_timestamp())
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+-- One at a time, or two would add the same hour.
+SELECT pg_catalog.pg_advisory_xact_lock(
+    'cache_key_hours'::pg_catalog.regclass::oid::bigint);
+
+DELETE FROM cache_key_hours k
+WHERE
+    k.seen_at < before - '1000:00:00'::interval OR
+    (k.namespace_id > 1 AND NOT EXISTS (
+        SELECT FROM cache_namespaces s WHERE s.id = k.namespace_id));
+DELETE FROM cache_prediction_accuracy
+WHERE hour < before -
+    pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval;
+
+-- Before the hour is learned.  A key that the sketch has not kept was asked for
+-- as well if its entry was.
+INSERT INTO cache_prediction_accuracy (namespace, hour, predicted, asked, coverage)
+SELECT
+    s.namespace,
+    s.hour,
+    pg_catalog.count(p.key),
+    pg_catalog.count(p.key) FILTER (WHERE w.weight IS NOT NULL OR EXISTS (
+        SELECT FROM cache_entry(p.key, s.namespace) e
+        WHERE e.hits > 0::bigint AND e.last_access >= s.hour AND
+            e.last_access < s.hour + '01:00:00'::interval)),
+    least(coalesce(pg_catalog.sum(w.weight), 0::float8) / s.total, 1::float8)
+FROM cache_key_hour_sketches(before) s
+    LEFT JOIN LATERAL cache_predict_keys(s.namespace_id, s.hour, 100) p ON true
+    LEFT JOIN (
+        SELECT o.namespace_id, u.key, u.weight
+        FROM cache_key_hour_sketches(before) o,
+            unnest(o.keys, o.weights) AS u (key, weight)) AS w
+        ON w.namespace_id = s.namespace_id AND w.key = p.key
+GROUP BY s.namespace, s.hour, s.total
+ON CONFLICT DO NOTHING;
+
+INSERT INTO cache_key_hours AS k (namespace_id, hour_of_week, key, weight, seen_at)
+SELECT s.namespace_id, cache_hour_of_week(s.hour), u.key, u.weight, s.hour
+FROM cache_key_hour_sketches(before) s, unnest(s.keys, s.weights) AS u (key, weight)
+ON CONFLICT (namespace_id, hour_of_week, key) DO UPDATE SET
+    weight = excluded.weight + k.weight * pg_catalog.power(
+        0.5::float8, greatest(
+            extract(epoch FROM excluded.seen_at - k.seen_at)::float8, 0::float8) /
+            604800::float8),
+    seen_at = greatest(k.seen_at, excluded.seen_at);
+
+DELETE FROM cache_key_hours k
+USING (
+    SELECT
+        o.namespace_id, o.hour_of_week, o.key,
+        pg_catalog.row_number() OVER (
+            PARTITION BY o.namespace_id, o.hour_of_week
+            ORDER BY o.weight * pg_catalog.power(
+                0.5::float8, extract(epoch FROM before - o.seen_at)::float8 /
+                604800::float8) DESC, o.key) AS place
+    FROM cache_key_hours o, cache_key_hour_sketches(before) s
+    WHERE
+        o.namespace_id = s.namespace_id AND
+        o.hour_of_week = cache_hour_of_week(s.hour)) AS r
+WHERE
+    r.place > pg_catalog.current_setting('pg_cache.tracked_keys'::text)::bigint AND
+    k.namespace_id = r.namespace_id AND
+    k.hour_of_week = r.hour_of_week AND
+    k.key = r.key;
+
+SELECT cache_forget_key_hour_sketches(before);
+END;
+COMMENT ON FUNCTION cache_learn(timestamptz) IS
+'adds the hours that were over before then to cache_key_hours, and how well they were predicted to cache_prediction_accuracy';
+
+REVOKE ALL ON FUNCTION cache_key_hour_sketches(timestamptz),
+    cache_forget_key_hour_sketches(timestamptz), cache_learn(timestamptz)
+    FROM PUBLIC;
+
 ---- Warming -----------------------------------------------------------------
 
 ---- Watching files ----------------------------------------------------------
@@ -1100,6 +1332,63 @@ FROM hours;
 END;
 COMMENT ON FUNCTION cache_trend(text, text, interval) IS
 'straight line through a metric''s history of that span until now, of a namespace or with NULL of the database: its rise an hour, its value one span from now, how well it fits (0 to 1)';
+
+---- Patterns ----------------------------------------------------------------
+
+-- A row of the history counts for the hour in which the middle of its span lies.
+-- Hours without a row were quiet ones.
+CREATE VIEW cache_patterns WITH (security_invoker = true) AS
+WITH counted AS (
+    SELECT
+        h.namespace,
+        pg_catalog.date_trunc('hour'::text,
+            h.at - least(h.span, '01:00:00'::interval) / 2::float8,
+            'UTC'::text) AS hour,
+        h.hits,
+        h.misses
+    FROM cache_stats_history h
+), known AS (
+    SELECT
+        c.namespace,
+        pg_catalog.min(c.hour) AS first,
+        -- The present hour is not over: it counts once there is something in it.
+        greatest(pg_catalog.max(c.hour), pg_catalog.date_trunc(
+            'hour'::text, cache_clock_timestamp(), 'UTC'::text) -
+            '01:00:00'::interval) AS last
+    FROM counted c
+    GROUP BY c.namespace
+), hours AS (
+    SELECT
+        k.namespace,
+        cache_hour_of_week(i.hour)::int AS hour_of_week,
+        pg_catalog.count(*) AS hours
+    FROM known k, LATERAL pg_catalog.generate_series(
+        k.first, k.last, '01:00:00'::interval) AS i (hour)
+    GROUP BY k.namespace, cache_hour_of_week(i.hour)
+), sums AS (
+    SELECT
+        c.namespace,
+        cache_hour_of_week(c.hour)::int AS hour_of_week,
+        pg_catalog.sum(c.hits)::float8 AS hits,
+        pg_catalog.sum(c.misses)::float8 AS misses
+    FROM counted c
+    GROUP BY c.namespace, cache_hour_of_week(c.hour)
+)
+SELECT
+    o.namespace,
+    o.hour_of_week / 24 + 1 AS day_of_week,
+    o.hour_of_week % 24 AS hour_of_day,
+    (coalesce(s.hits, 0::float8) + coalesce(s.misses, 0::float8)) /
+        o.hours::float8 AS accesses,
+    coalesce(s.hits, 0::float8) / o.hours::float8 AS hits,
+    coalesce(s.misses, 0::float8) / o.hours::float8 AS misses,
+    o.hours
+FROM hours o LEFT JOIN sums s ON
+    s.namespace = o.namespace AND s.hour_of_week = o.hour_of_week;
+COMMENT ON VIEW cache_patterns IS
+'accesses by day of the week (1: Monday) and hour of the day in UTC: averages of so many hours, from cache_stats_history';
+
+GRANT SELECT ON cache_patterns TO PUBLIC;
 
 ---- Alerts ------------------------------------------------------------------
 

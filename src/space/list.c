@@ -62,6 +62,7 @@ add_namespace(Walk *walk, const PgCacheSpaceEntry *entry)
 	use = &walk->result[walk->nresult++];
 	use->slot = found != NULL ? found->slot : 0;
 	use->incarnation = found != NULL ? found->incarnation : 0;
+	use->id = entry->space.id;
 	strlcpy(use->name, entry->space.name, sizeof(use->name));
 	privileges = pgcache_catalog_privileges(entry, GetUserId());
 	use->readable = (privileges & PGCACHE_READ) != 0;

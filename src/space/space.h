@@ -140,6 +140,7 @@ typedef struct PgCacheSpaceUse
 {
 	uint16		slot;
 	PgCacheIncarnation incarnation; /* 0: not in use, has no slot */
+	int32		id;				/* in the catalog */
 	char		name[PGCACHE_MAX_NAME_LEN + 1];
 	bool		readable;		/* by the current role */
 	bool		writable;		/* likewise */

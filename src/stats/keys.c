@@ -4,11 +4,12 @@
  *	  Which keys are asked for, by namespace, in shared memory.
  *
  * There are some blocks, each with two sketches of one namespace: one of the keys
- * hot of late, the weights of which an hour halves, and one of those asked for
- * since its last harvest, the present hour.  A namespace takes a free block, or
- * that of a namespace that is gone, at the first request recorded.  If there is
- * none, what it asks for is added up, until that is more than what is recorded in
- * the block used least: that one it takes.
+ * hot of late, the weights of which an hour halves, and one of those asked for in
+ * one hour by the clock.  When that is over it does not change any more until it
+ * was taken, so that it never mixes hours.  A namespace takes a free block, or that
+ * of a namespace that is gone, at the first request recorded.  If there is none,
+ * what it asks for is added up, until that is more than what is recorded in the
+ * block used least: that one it takes.
  *
  * Memory is touched only for blocks in use.
  *
@@ -51,6 +52,8 @@ typedef struct PgCacheSharedKeys
 	uint16		slot;
 	Oid			database;
 	TimestampTz faded;			/* until when weights were halved */
+	TimestampTz hour;			/* beginning of that of SKETCH_HOUR; if that
+								 * is empty, nothing */
 	pg_atomic_uint64 missed;	/* weight of samples that found it busy */
 } PgCacheSharedKeys;
 
@@ -145,6 +148,7 @@ begin_block(int n, uint16 slot, PgCacheIncarnation incarnation, Oid database)
 	block->slot = slot;
 	block->database = database;
 	block->faded = pgcache_clock_statement();
+	block->hour = 0;
 	pg_atomic_write_u64(&block->missed, 0);
 	for (int kind = 0; kind < NSKETCHES; kind++)
 		pgcache_sketch_init(sketch_of(block, kind), pgcache_tracked_keys);
@@ -218,6 +222,22 @@ take_weight(pg_atomic_uint64 *weight)
 	return pg_atomic_read_u64(weight) == 0 ? 0 : pg_atomic_exchange_u64(weight, 0);
 }
 
+/*
+ * Whether the hour goes on that is being recorded; begins one if none is.  The
+ * statement may have begun before that, so what begins one is the time itself.
+ */
+static bool
+is_in_hour(PgCacheSharedKeys *block)
+{
+	TimestampTz now;
+
+	if (sketch_of(block, SKETCH_HOUR)->n > 0)
+		return pgcache_clock_statement() < block->hour + USECS_PER_HOUR;
+	now = pgcache_clock_now();
+	block->hour = now - now % USECS_PER_HOUR;
+	return true;
+}
+
 void
 pgcache_keys_record(const PgCacheKey *key, uint32 weight)
 {
@@ -243,12 +263,14 @@ pgcache_keys_record(const PgCacheKey *key, uint32 weight)
 	if (block->incarnation == key->incarnation)
 	{
 		double		sum = (double) weight + take_weight(&block->missed) +
-			take_weight(&map[key->space].wanted);
+		take_weight(&map[key->space].wanted);
 
 		fade(block);
-		for (int kind = 0; kind < NSKETCHES; kind++)
-			pgcache_sketch_add(sketch_of(block, kind), key->hash, key->data,
-							   key->len, sum);
+		pgcache_sketch_add(sketch_of(block, SKETCH_HOT), key->hash, key->data,
+						   key->len, sum);
+		if (is_in_hour(block))
+			pgcache_sketch_add(sketch_of(block, SKETCH_HOUR), key->hash,
+							   key->data, key->len, sum);
 	}
 	LWLockRelease(lock_of(n));
 }
@@ -293,7 +315,7 @@ list_keys(const PgCacheSketch *sketch, double factor, int *n)
 /* Copies a sketch under the lock, and lists the copy. */
 static PgCacheHotKey *
 read_keys(uint16 slot, PgCacheIncarnation incarnation, PgCacheSketchKind kind,
-		  bool reset, int *n, double *total)
+		  int *n, double *total, TimestampTz *hour)
 {
 	Size		size = pgcache_sketch_size(Max(pgcache_tracked_keys, 1));
 	PgCacheSketch *copy = palloc_extended(size, MCXT_ALLOC_HUGE);
@@ -304,18 +326,18 @@ read_keys(uint16 slot, PgCacheIncarnation incarnation, PgCacheSketchKind kind,
 
 	copy->n = 0;
 	copy->total = 0;
+	*hour = 0;
 	if (b >= 0)
 	{
 		PgCacheSharedKeys *block = block_at(b);
 
-		LWLockAcquire(lock_of(b), reset ? LW_EXCLUSIVE : LW_SHARED);
+		LWLockAcquire(lock_of(b), LW_SHARED);
 		if (block->incarnation == incarnation)
 		{
 			memcpy(copy, sketch_of(block, kind), size);
 			if (kind == SKETCH_HOT)
 				factor = fading(block, &hours);
-			if (reset)
-				pgcache_sketch_init(sketch_of(block, kind), pgcache_tracked_keys);
+			*hour = block->hour;
 		}
 		LWLockRelease(lock_of(b));
 	}
@@ -329,15 +351,33 @@ PgCacheHotKey *
 pgcache_keys_hot(uint16 slot, PgCacheIncarnation incarnation, int *n)
 {
 	double		total;
+	TimestampTz hour;
 
-	return read_keys(slot, incarnation, SKETCH_HOT, false, n, &total);
+	return read_keys(slot, incarnation, SKETCH_HOT, n, &total, &hour);
 }
 
 PgCacheHotKey *
-pgcache_keys_take_hour(uint16 slot, PgCacheIncarnation incarnation, bool reset,
-					   int *n, double *total)
+pgcache_keys_hour(uint16 slot, PgCacheIncarnation incarnation, int *n,
+				  double *total, TimestampTz *hour)
 {
-	return read_keys(slot, incarnation, SKETCH_HOUR, reset, n, total);
+	return read_keys(slot, incarnation, SKETCH_HOUR, n, total, hour);
+}
+
+void
+pgcache_keys_forget_hour(uint16 slot, PgCacheIncarnation incarnation,
+						 TimestampTz before)
+{
+	int			b = find_block(slot, incarnation);
+	PgCacheSharedKeys *block;
+
+	if (b < 0)
+		return;
+	block = block_at(b);
+	LWLockAcquire(lock_of(b), LW_EXCLUSIVE);
+	if (block->incarnation == incarnation &&
+		block->hour + USECS_PER_HOUR <= before)
+		pgcache_sketch_init(sketch_of(block, SKETCH_HOUR), pgcache_tracked_keys);
+	LWLockRelease(lock_of(b));
 }
 
 /* ---- forgetting ---------------------------------------------------------------- */

@@ -8,6 +8,7 @@
  *	  histogram.c	one histogram; runs without a server in unit tests
  *	  sketch.c		space-saving tables; runs without a server in unit tests
  *	  keys.c		the sketches of each namespace, in shared memory
+ *	  learn.c		when an hour is over
  *	  file.c		what survives a clean restart
  *
  * Copyright (c) 2026, pg_cache contributors
@@ -121,15 +122,29 @@ extern PgCacheHotKey *pgcache_keys_hot(uint16 slot, PgCacheIncarnation incarnati
 									   int *n);
 
 /*
- * The keys asked for since the namespace's hourly sketch was last taken, most
- * frequent first, palloc'd; with reset empties it.  *total: the weight of all
- * requests, of keys that are not among them too.
+ * The keys asked for in the hour by the clock of which the namespace's hourly
+ * sketch is, most frequent first, palloc'd.  *total: the weight of all requests, of
+ * keys that are not among them too.  *hour: its beginning.  If that hour is over,
+ * the answer stays the same until it is forgotten; then another hour begins with
+ * the next request.
  */
-extern PgCacheHotKey *pgcache_keys_take_hour(uint16 slot, PgCacheIncarnation incarnation,
-											 bool reset, int *n, double *total);
+extern PgCacheHotKey *pgcache_keys_hour(uint16 slot, PgCacheIncarnation incarnation,
+										int *n, double *total, TimestampTz *hour);
+
+/* Forgets it, if it was over before then. */
+extern void pgcache_keys_forget_hour(uint16 slot, PgCacheIncarnation incarnation,
+									 TimestampTz before);
 
 /* Forgets the hot keys, not those of the hour, of the current database. */
 extern void pgcache_keys_reset(void);
+
+/* ---- learn.c ---------------------------------------------------------------- */
+
+/*
+ * When the worker is to learn from the hour that is over, and that it has.
+ */
+extern TimestampTz pgcache_learn_due(void);
+extern void pgcache_learn_done(void);
 
 /* Registers shared memory and callbacks; called by _PG_init, after the store's. */
 extern void pgcache_stats_register(void);

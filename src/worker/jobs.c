@@ -11,10 +11,19 @@
  */
 #include "postgres.h"
 
+#include "stats/stats.h"
 #include "trigger/file.h"
 #include "worker/worker.h"
 
+static void
+run_learning(void)
+{
+	pgcache_worker_call("cache_learn");
+	pgcache_learn_done();
+}
+
 const PgCacheJob pgcache_jobs[] = {
-	{"watched files", false, pgcache_file_due, pgcache_file_run}
+	{"watched files", false, pgcache_file_due, pgcache_file_run},
+	{"learning", false, pgcache_learn_due, run_learning}
 };
 const int	pgcache_njobs = lengthof(pgcache_jobs);

@@ -1,0 +1,104 @@
+/*-------------------------------------------------------------------------
+ *
+ * learn.c
+ *	  What cache_learn() cannot do in SQL: read and forget the keys that were
+ *	  asked for in hours that are over.
+ *
+ * Copyright (c) 2026, pg_cache contributors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "shmem/shmem.h"
+#include "space/space.h"
+#include "stats/stats.h"
+
+PG_FUNCTION_INFO_V1(pgcache_sql_key_hour_sketches);
+PG_FUNCTION_INFO_V1(pgcache_sql_forget_key_hour_sketches);
+
+/*
+ * Of keys that were cut nobody knows the end, so there is nothing to learn of them;
+ * they count in the total.
+ */
+static void
+add_keys(const PgCacheHotKey *keys, int n, Datum *key_array, Datum *weight_array)
+{
+	Datum	   *texts = palloc(Max(n, 1) * sizeof(Datum));
+	Datum	   *weights = palloc(Max(n, 1) * sizeof(Datum));
+	int			m = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (keys[i].truncated)
+			continue;
+		texts[m] = PointerGetDatum(cstring_to_text_with_len(keys[i].key,
+															keys[i].len));
+		weights[m++] = Float8GetDatum(keys[i].weight);
+	}
+	*key_array = PointerGetDatum(construct_array(texts, m, TEXTOID, -1, false,
+												 TYPALIGN_INT));
+	*weight_array = PointerGetDatum(construct_array(weights, m, FLOAT8OID,
+													sizeof(float8),
+													FLOAT8PASSBYVAL,
+													TYPALIGN_DOUBLE));
+}
+
+/* A row for each namespace of this database that has such an hour. */
+Datum
+pgcache_sql_key_hour_sketches(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TimestampTz before = PG_GETARG_TIMESTAMPTZ(0);
+	PgCacheSpaceUse *spaces;
+	int			nspaces;
+
+	pgcache_shmem_require();
+	InitMaterializedSRF(fcinfo, 0);
+	spaces = pgcache_space_list(&nspaces);
+	for (int s = 0; s < nspaces; s++)
+	{
+		Datum		values[6];
+		bool		nulls[6] = {false};
+		PgCacheHotKey *keys;
+		int			n;
+		double		total;
+		TimestampTz hour;
+
+		if (spaces[s].incarnation == 0)
+			continue;
+		keys = pgcache_keys_hour(spaces[s].slot, spaces[s].incarnation, &n,
+								 &total, &hour);
+		if (n == 0 || hour + USECS_PER_HOUR > before)
+			continue;
+		values[0] = Int32GetDatum(spaces[s].id);
+		values[1] = CStringGetTextDatum(spaces[s].name);
+		values[2] = TimestampTzGetDatum(hour);
+		values[3] = Float8GetDatum(total);
+		add_keys(keys, n, &values[4], &values[5]);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+Datum
+pgcache_sql_forget_key_hour_sketches(PG_FUNCTION_ARGS)
+{
+	PgCacheSpaceUse *spaces;
+	int			n;
+
+	pgcache_shmem_require();
+	spaces = pgcache_space_list(&n);
+	for (int s = 0; s < n; s++)
+		if (spaces[s].incarnation != 0)
+			pgcache_keys_forget_hour(spaces[s].slot, spaces[s].incarnation,
+									 PG_GETARG_TIMESTAMPTZ(0));
+	PG_RETURN_VOID();
+}
