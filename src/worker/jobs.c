@@ -23,7 +23,7 @@ run_learning(void)
 }
 
 const PgCacheJob pgcache_jobs[] = {
-	{"watched files", false, pgcache_file_due, pgcache_file_run},
+	{"watched files", true, pgcache_file_due, pgcache_file_run},
 	{"learning", false, pgcache_learn_due, run_learning}
 };
 const int	pgcache_njobs = lengthof(pgcache_jobs);
