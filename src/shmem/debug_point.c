@@ -29,6 +29,7 @@
 #include "storage/ipc.h"
 #include "storage/lock.h"
 #include "storage/pmsignal.h"
+#include "storage/proc.h"
 #include "storage/spin.h"
 
 #include "base/clock.h"
@@ -133,11 +134,15 @@ pgcache_debug_jitter(int permille, int max_us)
 						permille > 0 ? (uint64) permille << 32 | (uint32) max_us : 0);
 }
 
-/* A session lock, since it needs no transaction; nothing can raise while held. */
+/*
+ * A session lock, since it needs no transaction; nothing can raise while held.
+ * Whatever lock_timeout is, who comes here stays.
+ */
 void
 pgcache_debug_point(const char *name)
 {
 	LOCKTAG		tag;
+	int			lock_timeout = LockTimeout;
 
 	if (debug == NULL)
 		return;
@@ -145,7 +150,16 @@ pgcache_debug_point(const char *name)
 	if (!must_stay(name, false))
 		return;
 	set_point_tag(&tag, name);
-	(void) LockAcquire(&tag, ShareLock, true, false);
+	LockTimeout = 0;
+	PG_TRY();
+	{
+		(void) LockAcquire(&tag, ShareLock, true, false);
+	}
+	PG_FINALLY();
+	{
+		LockTimeout = lock_timeout;
+	}
+	PG_END_TRY();
 	(void) LockRelease(&tag, ShareLock, true);
 }
 

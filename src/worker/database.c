@@ -43,6 +43,9 @@ void		pgcache_worker_main(Datum database);
 /* Between two rounds of a job that is due again at once. */
 #define SHORTEST_PAUSE	(INT64CONST(10) * 1000)
 
+/* How often a job may find a lock taken before that is logged. */
+#define QUIET_FAILURES	5
+
 typedef struct JobState
 {
 	int			failures;		/* in succession */
@@ -134,14 +137,22 @@ end_job(void)
 	CommitTransactionCommand();
 }
 
-/* Logs, and ends the transaction. */
+/*
+ * Logs, and ends the transaction.  That somebody else has a lock is worth a line
+ * only if it goes on for long.
+ */
 static void
-fail_job(void)
+fail_job(int failures)
 {
+	int			code = geterrcode();
+	bool		yielded = code == ERRCODE_LOCK_NOT_AVAILABLE ||
+	code == ERRCODE_T_R_DEADLOCK_DETECTED;
+
 	HOLD_INTERRUPTS();
 	disable_all_timeouts(false);
 	QueryCancelPending = false;
-	EmitErrorReport();
+	if (!yielded || failures >= QUIET_FAILURES)
+		EmitErrorReport();
 	MemoryContextSwitchTo(TopMemoryContext);
 	AbortCurrentTransaction();
 	FlushErrorState();
@@ -150,7 +161,7 @@ fail_job(void)
 
 /* False if it failed. */
 static bool
-run_job(const PgCacheJob *job)
+run_job(const PgCacheJob *job, const JobState *state)
 {
 	ErrorContextCallback context;
 	volatile bool done = false;
@@ -169,7 +180,7 @@ run_job(const PgCacheJob *job)
 	}
 	PG_CATCH();
 	{
-		fail_job();
+		fail_job(state->failures);
 	}
 	PG_END_TRY();
 	error_context_stack = context.previous;
@@ -208,7 +219,7 @@ run_jobs(void)
 			continue;
 		if (next_of(i, now) <= now)
 		{
-			if (run_job(job))
+			if (run_job(job, state))
 			{
 				state->failures = 0;
 				state->not_before = pgcache_clock_now() + SHORTEST_PAUSE;

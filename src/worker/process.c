@@ -60,11 +60,12 @@ pgcache_process_describe(BackgroundWorker *process, PgCacheWorkerKind kind)
 			sizeof(process->bgw_function_name));
 }
 
-/* Whatever the database or its roles say. */
+/* Whatever the database or its roles say; PG 17 and later have more of them. */
 static void
 set_option(const char *name, const char *value)
 {
-	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+	if (GetConfigOption(name, true, false) != NULL)
+		SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 void
@@ -88,10 +89,15 @@ pgcache_process_begin(PgCacheWorkerKind kind, Oid database)
 	set_option("default_transaction_read_only", "off");
 	set_option("default_transaction_deferrable", "off");
 	set_option("statement_timeout", "0");
+	set_option("transaction_timeout", "0");
 	set_option("idle_in_transaction_session_timeout", "0");
 
-	/* Who waits for us in turn, as DROP EXTENSION may, gets his turn. */
-	set_option("lock_timeout", "5s");
+	/*
+	 * DROP EXTENSION may wait for us while we wait for it.  We give up before
+	 * the other session looks for a deadlock, which is after 1 s by default.
+	 */
+	set_option("lock_timeout", "900ms");
+	set_option("deadlock_timeout", "100ms");
 	ereport(DEBUG1, (errmsg_internal("%s started", kinds[kind].type)));
 }
 
