@@ -20,11 +20,11 @@ CREATE UNLOGGED TABLE learned.predicted (
 	key text COLLATE "C",
 	rank int);
 
--- Hour 0 is that of midnight before some Monday; the same weeks every time, later
--- than the real clock for as long as anybody will run this.
+-- Hour 0 begins the week after next.
+CREATE TABLE learned.monday AS SELECT date_trunc('week', now(), 'UTC') + interval '336:00' AS at;
 CREATE FUNCTION learned.hour_begin(h int) RETURNS timestamptz
-LANGUAGE sql AS $$
-	SELECT '2100-01-04 00:00 UTC'::timestamptz + h * interval '1 hour'
+LANGUAGE sql STABLE AS $$
+	SELECT at + h * interval '1:00' FROM learned.monday
 $$;
 
 -- By the trace's times if it has them and they span two days, else evenly.
