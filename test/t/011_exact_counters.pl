@@ -1,6 +1,6 @@
 # Counters are exact: no event of any session is lost, neither while others read
 # and reset them nor when sessions end, with more namespaces than a backend
-# counts for at a time.
+# counts for at a time; nor by the workers, which record them meanwhile.
 
 use strict;
 use warnings;
@@ -12,7 +12,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_server('counters', 'log_statement = none', 'max_connections = 40');
+my $node = new_server('counters', 'log_statement = none', 'max_connections = 40',
+	"pg_cache.worker_interval = '10ms'", "pg_cache.stats_interval = '1s'");
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 $node->safe_psql('postgres', q{
@@ -62,6 +63,11 @@ my $sums = q{
 	WHERE namespace LIKE 'ns%';
 	SELECT hits, misses, puts FROM cache_stats};
 is($node->safe_psql('postgres', $sums), "$goal|$goal|$goal|t\n$goal|$goal|$goal", 'all is counted');
+is($node->safe_psql('postgres', q{
+	SELECT cache_record_stats() >= 0;
+	SELECT sum(hits), sum(misses) FROM cache_stats_history WHERE namespace LIKE 'ns%';
+	SELECT sum(hits), sum(misses) FROM cache_stats_history_total}), "t\n$goal|$goal\n$goal|$goal",
+	'and all is in the history');
 
 $node->safe_psql('postgres', 'SELECT cache_reset_stats()');
 is($node->safe_psql('postgres', $sums), "0|0|0|t\n0|0|0", 'reset');
