@@ -502,7 +502,8 @@ RETURNS TABLE (
     index_bytes bigint,
     memory_dead bigint,
     server_entries bigint,
-    server_overhead bigint)
+    server_overhead bigint,
+    stats_reset timestamptz)
 AS 'MODULE_PATHNAME', 'pgcache_sql_stats'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 1;
 COMMENT ON FUNCTION cache_stats() IS
@@ -577,7 +578,8 @@ SELECT
     index_bytes,
     memory_dead,
     server_overhead::float8 /
-        nullif(server_entries, 0::bigint)::float8 AS overhead_per_entry
+        nullif(server_entries, 0::bigint)::float8 AS overhead_per_entry,
+    stats_reset
 FROM cache_stats();
 COMMENT ON VIEW cache_stats IS
 'what happened in the caches of this database, and the memory of the whole server''s';

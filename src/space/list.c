@@ -22,6 +22,7 @@ typedef struct Walk
 	PgCacheSlotUse *slots;
 	int			nslots;
 	bool	   *exists;			/* by slot: there is a row, or it is "default" */
+	Oid			catalog;
 	PgCacheSpaceUse *result;	/* NULL: only exists is wanted */
 	int			nresult;
 	int			max_result;
@@ -62,7 +63,9 @@ add_namespace(Walk *walk, const PgCacheSpaceEntry *entry)
 	use = &walk->result[walk->nresult++];
 	use->slot = found != NULL ? found->slot : 0;
 	use->incarnation = found != NULL ? found->incarnation : 0;
-	use->id = entry->space.id;
+	use->key.database = MyDatabaseId;
+	use->key.catalog = walk->catalog;
+	use->key.id = entry->space.id;
 	strlcpy(use->name, entry->space.name, sizeof(use->name));
 	privileges = pgcache_catalog_privileges(entry, GetUserId());
 	use->readable = (privileges & PGCACHE_READ) != 0;
@@ -102,6 +105,7 @@ match_slots(Walk *walk, PgCacheSlotUse *all, int nall, bool list)
 
 	memset(walk, 0, sizeof(*walk));
 	walk->slots = all;
+	walk->catalog = RelationGetRelid(rel);
 	for (int i = 0; i < nall; i++)
 	{
 		if (all[i].key.database == MyDatabaseId &&

@@ -99,6 +99,7 @@ typedef struct PgCacheSharedHold
 } PgCacheSharedHold;
 
 pg_atomic_uint64 *pgcache_space_changes = NULL;
+void		(*pgcache_space_on_forget) (const PgCacheSpaceKey *key) = NULL;
 
 static PgCacheSharedSlots *shared = NULL;
 static PgCacheSharedHold *holds = NULL; /* by backend */
@@ -210,19 +211,6 @@ find_free_slot(void)
 	return NULL;
 }
 
-/* Adds what was counted for the slot's present or last namespace. */
-static void
-add_counts(const PgCacheSharedSlot *s, PgCacheTally *tally)
-{
-	uint16		slot = s - shared->slots;
-	uint64		counters[PGCACHE_NCOUNTERS];
-
-	pgcache_counters_read(slot, s->incarnation, counters);
-	for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
-		tally->counters[i] += counters[i];
-	pgcache_departed_usage(slot, tally);
-}
-
 /* Readies a slot for its next namespace. */
 static void
 forget_last_use(const PgCacheSharedSlot *s)
@@ -233,7 +221,7 @@ forget_last_use(const PgCacheSharedSlot *s)
 	{
 		PgCacheTally tally = {{0}};
 
-		add_counts(s, &tally);
+		pgcache_tally_add_slot(s - shared->slots, s->incarnation, &tally);
 		pgcache_departed_add(s->key.database, &tally);
 	}
 	/* Somebody may have put an entry there since it was freed. */
@@ -336,6 +324,7 @@ pgcache_slots_copy(PgCacheSlotUse *uses)
 		uses[n].key = shared->slots[i].key;
 		uses[n].slot = i;
 		uses[n].incarnation = shared->slots[i].incarnation;
+		uses[n].is_current = true;
 		n++;
 	}
 	LWLockRelease(lock);
@@ -343,13 +332,16 @@ pgcache_slots_copy(PgCacheSlotUse *uses)
 }
 
 bool
-pgcache_space_has_slot(uint16 slot, PgCacheIncarnation incarnation)
+pgcache_space_has_slot(uint16 slot, PgCacheIncarnation incarnation,
+					   PgCacheSpaceKey *key)
 {
 	const PgCacheSharedSlot *s = &shared->slots[slot];
 	bool		has;
 
 	LWLockAcquire(lock, LW_SHARED);
 	has = s->state != SLOT_FREE && s->incarnation == incarnation;
+	if (key != NULL)
+		*key = s->key;
 	LWLockRelease(lock);
 	return has;
 }
@@ -547,7 +539,11 @@ pgcache_slots_free(const PgCacheSpaceKey *key)
 	}
 	if (all)
 		pgcache_departed_forget(key->database);
+	else
+		pgcache_departed_drop(key);
 	finish_freeing(any);
+	if (pgcache_space_on_forget)
+		pgcache_space_on_forget(key);
 }
 
 bool
@@ -595,38 +591,22 @@ pgcache_slots_settle(void)
 
 /* ---- statistics ------------------------------------------------------------ */
 
-/*
- * Under the lock, so that counts which move to the departed ones are neither
- * missed nor seen twice.
- */
-void
-pgcache_space_tally(PgCacheTally *tally)
+LWLock *
+pgcache_slots_lock(void)
 {
-	memset(tally, 0, sizeof(*tally));
-	LWLockAcquire(lock, LW_SHARED);
-	pgcache_departed_get(MyDatabaseId, tally);
-	for (int i = 0; i < pgcache_max_namespaces; i++)
-		if (shared->slots[i].incarnation != 0 &&
-			shared->slots[i].key.database == MyDatabaseId)
-			add_counts(&shared->slots[i], tally);
-	LWLockRelease(lock);
+	return lock;
 }
 
-void
-pgcache_space_reset_tally(void)
+bool
+pgcache_slots_counted(int slot, PgCacheSlotUse *use)
 {
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	for (int i = 0; i < pgcache_max_namespaces; i++)
-	{
-		PgCacheSharedSlot *s = &shared->slots[i];
+	const PgCacheSharedSlot *s = &shared->slots[slot];
 
-		if (s->incarnation == 0 || s->key.database != MyDatabaseId)
-			continue;
-		pgcache_counters_reset(i, s->incarnation);
-		pgcache_store_reset_usage(pgcache_store, i);
-	}
-	pgcache_departed_forget(MyDatabaseId);
-	LWLockRelease(lock);
+	use->key = s->key;
+	use->slot = slot;
+	use->incarnation = s->incarnation;
+	use->is_current = s->state == SLOT_USED;
+	return s->incarnation != 0;
 }
 
 /* ---- shared memory --------------------------------------------------------- */

@@ -33,6 +33,14 @@
 #define PGCACHE_READ	0x01
 #define PGCACHE_WRITE	0x02
 
+/* Names a namespace in the whole server, and for ever. */
+typedef struct PgCacheSpaceKey
+{
+	Oid			database;
+	Oid			catalog;		/* table cache_namespaces of the database */
+	int32		id;				/* in the catalog */
+} PgCacheSpaceKey;
+
 typedef struct PgCacheSpace
 {
 	char		name[PGCACHE_MAX_NAME_LEN + 1];
@@ -123,9 +131,11 @@ pgcache_space_use(const char *name, int len, Oid role, int need)
 
 /*
  * Whether the slot is still that namespace's: not if it was made for a
- * transaction's own namespace, part of which was rolled back.
+ * transaction's own namespace, part of which was rolled back.  *key, unless NULL:
+ * whose it is.
  */
-extern bool pgcache_space_has_slot(uint16 slot, PgCacheIncarnation incarnation);
+extern bool pgcache_space_has_slot(uint16 slot, PgCacheIncarnation incarnation,
+								   PgCacheSpaceKey *key);
 
 /*
  * The namespace with that slot, if this backend remembers it, else NULL; and
@@ -140,7 +150,7 @@ typedef struct PgCacheSpaceUse
 {
 	uint16		slot;
 	PgCacheIncarnation incarnation; /* 0: not in use, has no slot */
-	int32		id;				/* in the catalog */
+	PgCacheSpaceKey key;
 	char		name[PGCACHE_MAX_NAME_LEN + 1];
 	bool		readable;		/* by the current role */
 	bool		writable;		/* likewise */
@@ -164,9 +174,38 @@ typedef struct PgCacheTally
 	int64		expirations;
 } PgCacheTally;
 
-/* Gives the current database's, or sets it back to zero. */
+/*
+ * Gives the current database's, or sets it back to zero; when that was done last,
+ * or else the server was started for the first time, or after a crash.
+ */
 extern void pgcache_space_tally(PgCacheTally *tally);
 extern void pgcache_space_reset_tally(void);
+extern TimestampTz pgcache_space_reset_time(void);
+
+/* What was counted for one namespace. */
+extern void pgcache_space_counts(const PgCacheSpaceUse *space, PgCacheTally *tally);
+
+/*
+ * All that was counted in the server, palloc'd, when nobody counts any more; and
+ * back, when nobody counts yet.
+ */
+typedef struct PgCacheSavedTally
+{
+	PgCacheSpaceKey key;		/* catalog InvalidOid: of namespaces of the
+								 * database that are gone */
+	TimestampTz reset;			/* of the database; DT_NOBEGIN: none */
+	PgCacheTally tally;
+} PgCacheSavedTally;
+
+extern PgCacheSavedTally *pgcache_space_save(int *n, TimestampTz *start);
+extern void pgcache_space_restore(const PgCacheSavedTally *rows, int n,
+								  TimestampTz start);
+
+/*
+ * Called when a namespace was dropped; with catalog InvalidOid, when a database was
+ * or has lost the extension.  After commit: must not fail.  Set by _PG_init.
+ */
+extern void (*pgcache_space_on_forget) (const PgCacheSpaceKey *key);
 
 /*
  * Raises 42501 unless the current role owns the database or the extension, or

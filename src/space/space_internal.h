@@ -4,7 +4,8 @@
  *	  What the files of this room share.
  *
  *	  slots.c		shared memory: which namespace has which slot
- *	  departed.c	shared memory: what was counted for namespaces that are gone
+ *	  departed.c	shared memory: what was counted, but not under a slot
+ *	  tally.c		what was counted, wherever it is kept
  *	  catalog.c		reads the table cache_namespaces
  *	  space.c		the backend's cache of namespaces; follows changes
  *	  change.c		changes the table
@@ -26,14 +27,6 @@
 
 /* ---- slots.c --------------------------------------------------------------- */
 
-/* Names a namespace in the whole server, and for ever. */
-typedef struct PgCacheSpaceKey
-{
-	Oid			database;
-	Oid			catalog;		/* table cache_namespaces of the database */
-	int32		id;				/* in the catalog */
-} PgCacheSpaceKey;
-
 typedef struct PgCacheQuota
 {
 	int64		min_bytes;
@@ -41,12 +34,13 @@ typedef struct PgCacheQuota
 	int64		max_entries;
 } PgCacheQuota;
 
-/* A copy of a slot in use. */
+/* A copy of a slot. */
 typedef struct PgCacheSlotUse
 {
 	PgCacheSpaceKey key;
 	uint16		slot;
 	PgCacheIncarnation incarnation;
+	bool		is_current;		/* not one whose namespace is gone */
 } PgCacheSlotUse;
 
 /*
@@ -109,19 +103,48 @@ extern void pgcache_slots_settle(void);
 
 extern void pgcache_slots_register(void);
 
+/*
+ * For what is counted: the lock, and a slot, true if it ever was used.  To be called
+ * with the lock held, or when there is nobody else.
+ */
+extern LWLock *pgcache_slots_lock(void);
+extern bool pgcache_slots_counted(int slot, PgCacheSlotUse *use);
+
+/* ---- tally.c --------------------------------------------------------------- */
+
+/* Adds what was counted under a slot for its present or last namespace. */
+extern void pgcache_tally_add_slot(uint16 slot, PgCacheIncarnation incarnation,
+								   PgCacheTally *tally);
+
 /* ---- departed.c ------------------------------------------------------------ */
 
-/*
- * Adds to what was counted for a database's namespaces that are gone, adds that
- * to a tally, or forgets it.  slots.c's lock must be held: shared for get, else
- * exclusively.
- */
-extern void pgcache_departed_add(Oid database, const PgCacheTally *tally);
-extern void pgcache_departed_get(Oid database, PgCacheTally *tally);
-extern void pgcache_departed_forget(Oid database);
+/* For all of these slots.c's lock must be held: shared for get, else exclusively. */
 
-/* Adds what the store counted for a slot to a tally. */
-extern void pgcache_departed_usage(uint16 slot, PgCacheTally *tally);
+/* Adds to what was counted for a database's namespaces that are gone. */
+extern void pgcache_departed_add(Oid database, const PgCacheTally *tally);
+
+/*
+ * Adds to a tally what was counted for a database, but for what is under slots; or
+ * for a namespace before the last start of the server.
+ */
+extern void pgcache_departed_get(Oid database, PgCacheTally *tally);
+extern void pgcache_departed_get_saved(const PgCacheSpaceKey *key, PgCacheTally *tally);
+
+/* A namespace is gone: moves the latter to the former.  Forgets a database's. */
+extern void pgcache_departed_drop(const PgCacheSpaceKey *key);
+extern void pgcache_departed_forget(Oid database);
+extern void pgcache_departed_forget_saved(const PgCacheSpaceKey *key);
+
+/* When a database's counts began: the last reset, else the server's start. */
+extern void pgcache_departed_set_reset(Oid database, TimestampTz now);
+extern TimestampTz pgcache_departed_reset_time(Oid database);
+extern TimestampTz *pgcache_departed_start(void);
+
+/* Copies all rows, at most 2 * pgcache_max_namespaces; and one back. */
+extern int	pgcache_departed_save(PgCacheSavedTally *rows);
+extern void pgcache_departed_restore(const PgCacheSavedTally *row);
+
+extern void pgcache_tally_add(PgCacheTally *sum, const PgCacheTally *tally);
 
 extern void pgcache_departed_register(void);
 

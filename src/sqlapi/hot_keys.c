@@ -104,7 +104,7 @@ pgcache_sql_hot_keys(PG_FUNCTION_ARGS)
 		PgCacheHotKey *keys;
 		int			nkeys;
 
-		keys = pgcache_keys_hot(spaces[s].slot, spaces[s].incarnation, &nkeys);
+		keys = pgcache_keys_hot(&spaces[s], &nkeys);
 		for (int i = 0; i < Min(nkeys, TOP); i++)
 		{
 			CHECK_FOR_INTERRUPTS();

@@ -78,7 +78,7 @@ pgcache_sql_key_hour_sketches(PG_FUNCTION_ARGS)
 								 &total, &hour);
 		if (n == 0 || hour + USECS_PER_HOUR > before)
 			continue;
-		values[0] = Int32GetDatum(spaces[s].id);
+		values[0] = Int32GetDatum(spaces[s].key.id);
 		values[1] = CStringGetTextDatum(spaces[s].name);
 		values[2] = TimestampTzGetDatum(hour);
 		values[3] = Float8GetDatum(total);

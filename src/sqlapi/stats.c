@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "shmem/counters.h"
@@ -35,7 +36,7 @@ PG_FUNCTION_INFO_V1(pgcache_sql_reset_stats);
 #define COMMON_COLUMNS	(PGCACHE_NCOUNTERS + USAGE_COLUMNS)
 
 /* Further columns of either. */
-#define SERVER_COLUMNS	6
+#define SERVER_COLUMNS	7
 #define SPACE_COLUMNS	3
 
 typedef struct Statistics
@@ -58,9 +59,16 @@ add_usage(Statistics *sum, const PgCacheSpaceUse *space)
 	sum->usage.bytes += usage.bytes;
 	sum->usage.stored_bytes += usage.stored_bytes;
 	sum->usage.memory += usage.memory;
-	sum->usage.evictions += usage.evictions;
-	sum->usage.background_evictions += usage.background_evictions;
-	sum->usage.expirations += usage.expirations;
+}
+
+/* Sets what was counted. */
+static void
+set_counts(Statistics *sum, const PgCacheTally *tally)
+{
+	memcpy(sum->counters, tally->counters, sizeof(sum->counters));
+	sum->usage.evictions = tally->evictions;
+	sum->usage.background_evictions = tally->background_evictions;
+	sum->usage.expirations = tally->expirations;
 }
 
 /* Fills the common columns. */
@@ -101,10 +109,7 @@ pgcache_sql_stats(PG_FUNCTION_ARGS)
 	for (int s = 0; s < n; s++)
 		add_usage(&sum, &spaces[s]);
 	pgcache_space_tally(&tally);
-	memcpy(sum.counters, tally.counters, sizeof(sum.counters));
-	sum.usage.evictions = tally.evictions;
-	sum.usage.background_evictions = tally.background_evictions;
-	sum.usage.expirations = tally.expirations;
+	set_counts(&sum, &tally);
 	pgcache_store_memory(pgcache_store, &memory);
 
 	fill_columns(&sum, values);
@@ -115,6 +120,7 @@ pgcache_sql_stats(PG_FUNCTION_ARGS)
 	values[i++] = Int64GetDatum(memory.entries);
 	values[i++] = Int64GetDatum(memory.live + memory.buckets -
 								memory.key_bytes - memory.stored_bytes);
+	values[i++] = TimestampTzGetDatum(pgcache_space_reset_time());
 	Assert(i == lengthof(values));
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return (Datum) 0;
@@ -141,14 +147,14 @@ pgcache_sql_stats_namespaces(PG_FUNCTION_ARGS)
 		Datum		values[COMMON_COLUMNS + SPACE_COLUMNS];
 		bool		nulls[COMMON_COLUMNS + SPACE_COLUMNS] = {false};
 		Statistics	sum = {{0}};
+		PgCacheTally tally;
 		int			i = COMMON_COLUMNS;
 
 		if (!monitor && !spaces[s].readable)
 			continue;
 		add_usage(&sum, &spaces[s]);
-		if (spaces[s].incarnation != 0)
-			pgcache_counters_read(spaces[s].slot, spaces[s].incarnation,
-								  sum.counters);
+		pgcache_space_counts(&spaces[s], &tally);
+		set_counts(&sum, &tally);
 		fill_columns(&sum, values);
 		values[i++] = CStringGetTextDatum(spaces[s].name);
 		values[i++] = Int64GetDatum(sum.usage.memory);

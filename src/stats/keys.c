@@ -11,6 +11,9 @@
  * what it asks for is added up, until that is more than what is recorded in the
  * block used least: that one it takes.
  *
+ * A block from before the server's start waits for its namespace, by the key that
+ * names it for ever, to get a slot.
+ *
  * Memory is touched only for blocks in use.
  *
  * Locks: PgCacheKeys 0 for giving blocks to namespaces; 1 + n for block n.  Those
@@ -32,7 +35,7 @@
 
 #include "base/clock.h"
 #include "shmem/shmem.h"
-#include "space/space.h"
+#include "space/store_part.h"
 #include "stats/stats_internal.h"
 
 #define MAX_BLOCKS	64
@@ -48,9 +51,9 @@ typedef enum PgCacheSketchKind
 /* A block's head; its sketches follow. */
 typedef struct PgCacheSharedKeys
 {
-	PgCacheIncarnation incarnation; /* 0: free */
+	PgCacheSpaceKey key;		/* whose it is; database InvalidOid: free */
+	PgCacheIncarnation incarnation; /* 0: not used since the server's start */
 	uint16		slot;
-	Oid			database;
 	TimestampTz faded;			/* until when weights were halved */
 	TimestampTz hour;			/* beginning of that of SKETCH_HOUR; if that
 								 * is empty, nothing */
@@ -136,23 +139,54 @@ fade(PgCacheSharedKeys *block)
 
 /* ---- giving blocks to namespaces ----------------------------------------------- */
 
-static void
-begin_block(int n, uint16 slot, PgCacheIncarnation incarnation, Oid database)
+static inline bool
+same_space(const PgCacheSpaceKey *a, const PgCacheSpaceKey *b)
 {
-	PgCacheSharedKeys *block = block_at(n);
+	return a->database == b->database && a->catalog == b->catalog && a->id == b->id;
+}
 
-	if (block->incarnation != 0 &&
-		pg_atomic_read_u32(&map[block->slot].block) == n + 1)
-		pg_atomic_write_u32(&map[block->slot].block, 0);
-	block->incarnation = incarnation;
-	block->slot = slot;
-	block->database = database;
+/* Empties a block and gives it to a namespace. */
+static void
+begin_block(PgCacheSharedKeys *block, const PgCacheSpaceKey *key)
+{
+	block->incarnation = 0;
+	block->key = *key;
 	block->faded = pgcache_clock_statement();
 	block->hour = 0;
 	pg_atomic_write_u64(&block->missed, 0);
 	for (int kind = 0; kind < NSKETCHES; kind++)
 		pgcache_sketch_init(sketch_of(block, kind), pgcache_tracked_keys);
+}
+
+static uint64
+hash_in_slot(void *arg, const char *data, uint16 len)
+{
+	PgCacheKey	key;
+
+	pgcache_store_key(pgcache_store, &key, *(uint16 *) arg, data, len);
+	return key.hash;
+}
+
+/* The namespace of a block has got this slot, by which its keys are hashed. */
+static void
+attach_block(int n, uint16 slot, PgCacheIncarnation incarnation)
+{
+	PgCacheSharedKeys *block = block_at(n);
+
+	pgcache_sketch_rehash(sketch_of(block, SKETCH_HOT), hash_in_slot, &slot);
+	block->slot = slot;
+	block->incarnation = incarnation;
 	pg_atomic_write_u32(&map[slot].block, n + 1);
+}
+
+/* The block of a namespace that has not been used since the start, or -1. */
+static int
+find_saved_block(const PgCacheSpaceKey *key)
+{
+	for (int n = 0; n < count_blocks(); n++)
+		if (block_at(n)->incarnation == 0 && same_space(&block_at(n)->key, key))
+			return n;
+	return -1;
 }
 
 /* A block that nobody needs, or that of least use, if that is below limit; or -1. */
@@ -163,7 +197,7 @@ choose_block(double limit)
 	int			result = -1;
 
 	for (int n = 0; n < count_blocks(); n++)
-		if (block_at(n)->incarnation == 0)
+		if (!OidIsValid(block_at(n)->key.database))
 			return n;
 	for (int n = 0; n < count_blocks(); n++)
 	{
@@ -171,7 +205,8 @@ choose_block(double limit)
 		int64		hours;
 		double		use;
 
-		if (!pgcache_space_has_slot(block->slot, block->incarnation))
+		if (block->incarnation != 0 &&
+			!pgcache_space_has_slot(block->slot, block->incarnation, NULL))
 			return n;
 		use = sketch_of(block, SKETCH_HOT)->total * fading(block, &hours);
 		if (use < least)
@@ -191,6 +226,7 @@ static int
 take_block(uint16 slot, PgCacheIncarnation incarnation, uint32 weight)
 {
 	uint64		wanted;
+	PgCacheSpaceKey key;
 	int			n;
 
 	if (pg_atomic_exchange_u32(&map[slot].wanting, incarnation) != incarnation)
@@ -199,14 +235,21 @@ take_block(uint16 slot, PgCacheIncarnation incarnation, uint32 weight)
 	if (!LWLockConditionalAcquire(&all_locks[0].lock, LW_EXCLUSIVE))
 		return -1;
 	n = find_block(slot, incarnation);
-	if (n < 0 && pgcache_space_has_slot(slot, incarnation))
+	if (n < 0 && pgcache_space_has_slot(slot, incarnation, &key))
 	{
-		n = choose_block((double) wanted);
+		bool		is_saved;
+
+		n = find_saved_block(&key);
+		is_saved = n >= 0;
+		if (n < 0)
+			n = choose_block((double) wanted);
 		if (n >= 0 && !LWLockConditionalAcquire(lock_of(n), LW_EXCLUSIVE))
 			n = -1;
 		else if (n >= 0)
 		{
-			begin_block(n, slot, incarnation, MyDatabaseId);
+			if (!is_saved)
+				begin_block(block_at(n), &key);
+			attach_block(n, slot, incarnation);
 			LWLockRelease(lock_of(n));
 		}
 	}
@@ -312,14 +355,16 @@ list_keys(const PgCacheSketch *sketch, double factor, int *n)
 	return keys;
 }
 
-/* Copies a sketch under the lock, and lists the copy. */
+/*
+ * Copies a sketch of block b, if that is still of that incarnation, under the lock;
+ * and lists the copy.
+ */
 static PgCacheHotKey *
-read_keys(uint16 slot, PgCacheIncarnation incarnation, PgCacheSketchKind kind,
+read_keys(int b, PgCacheIncarnation incarnation, PgCacheSketchKind kind,
 		  int *n, double *total, TimestampTz *hour)
 {
 	Size		size = pgcache_sketch_size(Max(pgcache_tracked_keys, 1));
 	PgCacheSketch *copy = palloc_extended(size, MCXT_ALLOC_HUGE);
-	int			b = find_block(slot, incarnation);
 	PgCacheHotKey *keys;
 	int64		hours;
 	double		factor = 1;
@@ -348,19 +393,27 @@ read_keys(uint16 slot, PgCacheIncarnation incarnation, PgCacheSketchKind kind,
 }
 
 PgCacheHotKey *
-pgcache_keys_hot(uint16 slot, PgCacheIncarnation incarnation, int *n)
+pgcache_keys_hot(const PgCacheSpaceUse *space, int *n)
 {
+	PgCacheIncarnation incarnation = space->incarnation;
+	int			b = incarnation != 0 ? find_block(space->slot, incarnation) : -1;
 	double		total;
 	TimestampTz hour;
 
-	return read_keys(slot, incarnation, SKETCH_HOT, n, &total, &hour);
+	if (b < 0)
+	{
+		incarnation = 0;
+		b = find_saved_block(&space->key);
+	}
+	return read_keys(b, incarnation, SKETCH_HOT, n, &total, &hour);
 }
 
 PgCacheHotKey *
 pgcache_keys_hour(uint16 slot, PgCacheIncarnation incarnation, int *n,
 				  double *total, TimestampTz *hour)
 {
-	return read_keys(slot, incarnation, SKETCH_HOUR, n, total, hour);
+	return read_keys(find_block(slot, incarnation), incarnation, SKETCH_HOUR, n, total,
+					 hour);
 }
 
 void
@@ -390,7 +443,7 @@ pgcache_keys_reset(void)
 		PgCacheSharedKeys *block = block_at(n);
 
 		LWLockAcquire(lock_of(n), LW_EXCLUSIVE);
-		if (block->incarnation != 0 && block->database == MyDatabaseId)
+		if (block->key.database == MyDatabaseId)
 		{
 			pgcache_sketch_init(sketch_of(block, SKETCH_HOT), pgcache_tracked_keys);
 			block->faded = pgcache_clock_statement();
@@ -401,15 +454,19 @@ pgcache_keys_reset(void)
 }
 
 void
-pgcache_keys_forget(Oid database)
+pgcache_keys_forget(const PgCacheSpaceKey *key)
 {
 	for (int n = 0; n < count_blocks(); n++)
 	{
 		PgCacheSharedKeys *block = block_at(n);
 
 		LWLockAcquire(lock_of(n), LW_EXCLUSIVE);
-		if (block->incarnation != 0 && block->database == database)
+		if (block->key.database == key->database &&
+			(!OidIsValid(key->catalog) || same_space(&block->key, key)))
+		{
 			block->incarnation = 0;
+			block->key.database = InvalidOid;
+		}
 		LWLockRelease(lock_of(n));
 	}
 }
@@ -417,30 +474,28 @@ pgcache_keys_forget(Oid database)
 /* ---- for the file -------------------------------------------------------------- */
 
 bool
-pgcache_keys_save(int n, uint16 *slot, PgCacheIncarnation *incarnation,
-				  const PgCacheSketch **sketch, TimestampTz *faded)
+pgcache_keys_save(int n, PgCacheSpaceKey *key, const PgCacheSketch **sketch,
+				  TimestampTz *faded)
 {
 	PgCacheSharedKeys *block;
 
 	if (n >= count_blocks())
 		return false;
 	block = block_at(n);
-	*slot = block->slot;
-	*incarnation = block->incarnation;
+	*key = block->key;
 	*sketch = sketch_of(block, SKETCH_HOT);
 	*faded = block->faded;
 	return true;
 }
 
 PgCacheSketch *
-pgcache_keys_restore(uint16 slot, PgCacheIncarnation incarnation, Oid database,
-					 TimestampTz faded)
+pgcache_keys_restore(const PgCacheSpaceKey *key, TimestampTz faded)
 {
 	for (int n = 0; n < count_blocks(); n++)
 	{
-		if (block_at(n)->incarnation != 0)
+		if (OidIsValid(block_at(n)->key.database))
 			continue;
-		begin_block(n, slot, incarnation, database);
+		begin_block(block_at(n), key);
 		block_at(n)->faded = faded;
 		return sketch_of(block_at(n), SKETCH_HOT);
 	}

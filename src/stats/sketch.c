@@ -212,6 +212,21 @@ pgcache_sketch_restore(PgCacheSketch *s, uint64 hash, const char *key, uint16 le
 }
 
 void
+pgcache_sketch_rehash(PgCacheSketch *s,
+					  uint64 (*hash) (void *arg, const char *key, uint16 len),
+					  void *arg)
+{
+	memset(heads_of(s), 0, s->nheads * sizeof(uint32));
+	for (uint32 i = 0; i < s->n; i++)
+	{
+		PgCacheSketchEntry *e = &s->entries[i];
+
+		e->hash = hash(arg, e->key, e->len);
+		link_entry(s, e);
+	}
+}
+
+void
 pgcache_sketch_scale(PgCacheSketch *s, double factor)
 {
 	s->total *= factor;

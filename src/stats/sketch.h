@@ -56,6 +56,14 @@ extern bool pgcache_sketch_restore(PgCacheSketch *sketch, uint64 hash,
 								   const char *key, uint16 len,
 								   double weight, double error);
 
+/*
+ * Gives all keys new hashes, because the one that makes them has changed.  Keys
+ * that are not there in full must not be there at all.
+ */
+extern void pgcache_sketch_rehash(PgCacheSketch *sketch,
+								  uint64 (*hash) (void *arg, const char *key, uint16 len),
+								  void *arg);
+
 /* Multiplies all weights. */
 extern void pgcache_sketch_scale(PgCacheSketch *sketch, double factor);
 

@@ -22,7 +22,7 @@
 #include "portability/instr_time.h"
 
 #include "base/settings.h"
-#include "shmem/counters.h"
+#include "space/space.h"
 #include "stats/histogram.h"
 #include "stats/sketch.h"
 #include "store/store.h"
@@ -118,8 +118,7 @@ extern void pgcache_keys_record(const PgCacheKey *key, uint32 weight);
  * The keys asked for of late, those that weigh most first, palloc'd: an hour
  * halves a weight.
  */
-extern PgCacheHotKey *pgcache_keys_hot(uint16 slot, PgCacheIncarnation incarnation,
-									   int *n);
+extern PgCacheHotKey *pgcache_keys_hot(const PgCacheSpaceUse *space, int *n);
 
 /*
  * The keys asked for in the hour by the clock of which the namespace's hourly

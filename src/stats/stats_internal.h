@@ -28,27 +28,23 @@ extern void pgcache_latency_register(void);
 
 /* ---- keys.c ----------------------------------------------------------------- */
 
-/* Likewise. */
-extern void pgcache_keys_forget(Oid database);
+/* Of a namespace, or with catalog InvalidOid of a database.  Likewise. */
+extern void pgcache_keys_forget(const PgCacheSpaceKey *key);
 
 /*
- * Of block number n, from 0 on: whose it is and its sketch of hot keys; false after
- * the last.  *incarnation is 0 if it is free.  When nobody records any more.
+ * Of block number n, from 0 on: whose it is, its sketch of hot keys, and until when
+ * that has faded; false after the last.  key->database is InvalidOid if it is free.
+ * When nobody records any more.
  */
-extern bool pgcache_keys_save(int n, uint16 *slot, PgCacheIncarnation *incarnation,
-							  const PgCacheSketch **sketch, TimestampTz *faded);
+extern bool pgcache_keys_save(int n, PgCacheSpaceKey *key, const PgCacheSketch **sketch,
+							  TimestampTz *faded);
 
 /*
  * A free block for a namespace, at server start; NULL if there is none.  The caller
- * fills the sketch.
+ * fills the sketch, with keys of which no two have the same hash.
  */
-extern PgCacheSketch *pgcache_keys_restore(uint16 slot, PgCacheIncarnation incarnation,
-										   Oid database, TimestampTz faded);
+extern PgCacheSketch *pgcache_keys_restore(const PgCacheSpaceKey *key, TimestampTz faded);
 
 extern void pgcache_keys_register(void);
-
-/* ---- file.c ------------------------------------------------------------------ */
-
-extern void pgcache_file_register(void);
 
 #endif							/* PGCACHE_STATS_STATS_INTERNAL_H */

@@ -78,7 +78,7 @@ leave_out_freed(void)
 	foreach_op(op)
 	{
 		if (op->incarnation != checked)
-			has = pgcache_space_has_slot(op->slot, op->incarnation);
+			has = pgcache_space_has_slot(op->slot, op->incarnation, NULL);
 		checked = op->incarnation;
 		op->is_gone = !has;
 	}

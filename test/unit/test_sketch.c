@@ -173,6 +173,32 @@ test_few(void)
 	free(s);
 }
 
+static uint64
+other_hash(void *arg, const char *key, uint16 len)
+{
+	return hash_of(atoi(key + 4)) * *(uint64 *) arg;
+}
+
+static void
+test_rehash(void)
+{
+	PgCacheSketch *s = make_sketch(64);
+	uint64		factor = 12345;
+	bool		good;
+
+	for (int i = 0; i < 5000; i++)
+		add(s, 7 * random_below(100), 1);
+	pgcache_sketch_rehash(s, other_hash, &factor);
+	good = pgcache_sketch_check(s);
+	for (uint32 i = 0; i < s->n; i++)
+		good = good && s->entries[i].hash == other_hash(&factor, s->entries[i].key, 0);
+	ok(good, "keys get other hashes");
+	factor = 1;
+	pgcache_sketch_rehash(s, other_hash, &factor);
+	ok(keeps_promises(s), "and back");
+	free(s);
+}
+
 static void
 test_restore(void)
 {
@@ -318,6 +344,7 @@ main(void)
 	test_zipf(100, 0.8);
 	test_zipf(1, 1.0);
 	test_restore();
+	test_rehash();
 	test_odd();
 	test_buckets();
 	test_percentiles();
