@@ -276,6 +276,14 @@ begin_get(ManyGet *get, FunctionCallInfo fcinfo)
 	pgcache_store_tune();
 }
 
+static void
+note_miss(ManyGet *get, const PgCacheKey *key)
+{
+	get->misses++;
+	if (unlikely(pgcache_key_is_sampled(key->hash)))
+		pgcache_lookup_ghost(key, get->incarnation);
+}
+
 /*
  * The key that is taken as number i has slot i % RING_SIZE until it is used,
  * just before number i + RING_SIZE is taken.
@@ -301,7 +309,7 @@ pgcache_sql_get_many(PG_FUNCTION_ARGS)
 		if (i >= RING_SIZE)
 		{
 			if (!emit_key(&get, i % RING_SIZE))
-				get.misses++;
+				note_miss(&get, &get.keys[i % RING_SIZE]);
 			if (pgcache_sample_due())
 				pgcache_sample_key(&get.keys[i % RING_SIZE]);
 		}

@@ -50,7 +50,7 @@ get_slowly(FunctionCallInfo fcinfo, const PgCacheLookup *lookup)
 	if (!pgcache_lookup_value(&lookup->key, &found, &value) ||
 		!(value.isnull || pgcache_value_to_text(&value, &result)))
 	{
-		pgcache_lookup_count(lookup, PGCACHE_MISSES, 1);
+		pgcache_lookup_miss(lookup);
 		PG_RETURN_NULL();
 	}
 	note_hit(lookup, &found);
@@ -93,7 +93,7 @@ get_text(FunctionCallInfo fcinfo, PgCacheLookup *lookup)
 		pfree(result);
 		CHECK_FOR_INTERRUPTS();
 	}
-	pgcache_lookup_count(lookup, PGCACHE_MISSES, 1);
+	pgcache_lookup_miss(lookup);
 	PG_RETURN_NULL();
 }
 
@@ -137,7 +137,7 @@ get_datum(FunctionCallInfo fcinfo, PgCacheLookup *lookup)
 		!(value.isnull ||
 		  pgcache_value_to_datum(&value, pgcache_args_type(fcinfo, 1), &result)))
 	{
-		pgcache_lookup_count(lookup, PGCACHE_MISSES, 1);
+		pgcache_lookup_miss(lookup);
 		PG_RETURN_NULL();
 	}
 	note_hit(lookup, &found);

@@ -92,6 +92,27 @@ pgcache_lookup_latest(const PgCacheKey *key, PgCacheRef *ref,
 	return false;
 }
 
+/* Without the cache everything is a miss, whatever there might be. */
+void
+pgcache_lookup_ghost(const PgCacheKey *key, PgCacheIncarnation incarnation)
+{
+	if (!pgcache_enabled)
+		return;
+	switch (pgcache_store_ghost(pgcache_store, key))
+	{
+		case PGCACHE_GHOST_EVICTED:
+			pgcache_count(key->space, incarnation, PGCACHE_GHOST_HITS,
+						  PGCACHE_GHOST_SAMPLE);
+			break;
+		case PGCACHE_GHOST_EXPIRED:
+			pgcache_count(key->space, incarnation, PGCACHE_EXPIRED_MISSES,
+						  PGCACHE_GHOST_SAMPLE);
+			break;
+		default:
+			break;
+	}
+}
+
 void
 pgcache_lookup_describe(const PgCacheMeta *meta, const char *data,
 						PgCacheValue *value)

@@ -71,6 +71,21 @@ pgcache_lookup_hit(const PgCacheLookup *lookup, PgCacheRef *ref,
 }
 
 /*
+ * Asks what a miss was, of a key that is one of the sample, and counts that for all
+ * keys that it stands for.
+ */
+extern void pgcache_lookup_ghost(const PgCacheKey *key, PgCacheIncarnation incarnation);
+
+/* Counts a miss. */
+static inline void
+pgcache_lookup_miss(const PgCacheLookup *lookup)
+{
+	pgcache_lookup_count(lookup, PGCACHE_MISSES, 1);
+	if (unlikely(pgcache_key_is_sampled(lookup->key.hash)))
+		pgcache_lookup_ghost(&lookup->key, lookup->incarnation);
+}
+
+/*
  * Finds the entry of key that the caller is to see: the own transaction's, or
  * the one in the store if the snapshot sees it and nothing invalidated it.  Not
  * if its value's type was altered or dropped.  Counts nothing.

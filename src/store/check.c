@@ -544,6 +544,8 @@ pgcache_store_check(PgCacheStore *store,
 		check_index_regions(&c);
 		check_queues(&c);
 		check_accounts(&c);
+		if (!pgcache_ghosts_are_sound(store, c.part))
+			fault(&c, "the marks of what was evicted do not add up");
 		walked.of[i] = count_regions(c.part);
 		LWLockRelease(lock_of(store, c.part));
 		for (int f = 0; f < Min(c.nfaults, MAX_FAULTS); f++)

@@ -191,6 +191,13 @@ pgcache_entry_unaccount(PgCacheStore *store, PgCachePartition *part,
 		u->expirations++;
 }
 
+/* pgcache_key_is_sampled, of the tag that a slot has of the hash. */
+static inline bool
+tag_is_sampled(uint16 tag)
+{
+	return pgcache_key_is_sampled((uint64) tag << 32);
+}
+
 void
 pgcache_entry_remove(PgCacheStore *store, PgCachePartition *part,
 					 PgCacheOffset offset, const PgCacheSlot *slot,
@@ -212,6 +219,10 @@ pgcache_entry_remove(PgCacheStore *store, PgCachePartition *part,
 	}
 	else
 		located = *slot;
+	if ((is_eviction(cause) || cause == CAUSE_EXPIRED) &&
+		tag_is_sampled(located.bucket->tag[located.slot]))
+		pgcache_ghost_mark(store, part, entry, pgcache_entry_hash(store, entry),
+						   cause == CAUSE_EXPIRED);
 	pgcache_entry_unaccount(store, part, entry, cause);
 	pgcache_index_remove(store, part, &located);
 	pgcache_queue_unlink(store, part, offset);

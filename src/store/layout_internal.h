@@ -286,6 +286,12 @@ typedef struct PgCacheGhost
 
 #define GHOST_WAYS		4
 
+/* Marks of evicted and expired entries (ghost.c): in a row, */
+#define PGCACHE_MARK_WAYS		8
+
+/* and the epochs of which it is known what they stand for. */
+#define PGCACHE_GHOST_EPOCHS	128
+
 /* ---- partitions and the whole --------------------------------------------- */
 
 /* What a namespace has in one partition. */
@@ -364,6 +370,9 @@ typedef struct PgCachePartition
 	uint32		overflow_fresh; /* unused ones at the end of the first region */
 	uint32		overflow_used;
 	uint32		ghost_clock;
+	uint32		epoch;			/* of marks; see ghost.c */
+	int64		epoch_filled;	/* granules gone in it */
+	int64		marked[PGCACHE_GHOST_EPOCHS];	/* what marks stand for */
 	uint64		evicted;		/* by who needed the room */
 	uint64		evicted_ahead;
 	int			nclasses;
@@ -431,6 +440,8 @@ struct PgCacheStore
 	PgCachePartitionUsage *usage;	/* of a space: one for each partition */
 	PgCacheGhost *ghosts;		/* ghost_sets rows a partition, or NULL */
 	uint32		ghost_sets;
+	pg_atomic_uint64 *marks;	/* mark_sets rows a partition */
+	uint32		mark_sets;
 	LWLockPadded *locks;		/* one a partition, then the pool's */
 	bool		keeps_memory;	/* the system does not take it back */
 };

@@ -5,9 +5,9 @@
  *
  * The shared memory is, in this order: the head, the partitions, the segment
  * directories, the namespaces, their usage per partition, the region table, the
- * ghosts (S3-FIFO only), and the memory proper in regions.  All but the last
- * is outside of what the user grants by pg_cache.memory; it takes about 1 % of
- * it, with ghosts up to 4 %.
+ * policy's ghosts (S3-FIFO only), the marks of what went (ghost.c), and the
+ * memory proper in regions.  All but the last is outside of what the user grants by
+ * pg_cache.memory; it takes about 1 % of it, with S3-FIFO up to 4 %.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -30,6 +30,9 @@
 /* Bytes of memory for which a ghost is kept. */
 #define BYTES_PER_GHOST			256
 
+/* And for which a mark, of which one key in PGCACHE_GHOST_SAMPLE leaves one. */
+#define BYTES_PER_MARK			(128 * PGCACHE_GHOST_SAMPLE)
+
 /* Offsets of the pieces within the shared memory. */
 typedef struct Layout
 {
@@ -38,12 +41,14 @@ typedef struct Layout
 	uint32		nregions;
 	uint32		max_segments;
 	uint32		ghost_sets;
+	uint32		mark_sets;
 	Size		parts;
 	Size		directory;
 	Size		spaces;
 	Size		usage;
 	Size		regions;
 	Size		ghosts;
+	Size		marks;
 	Size		memory;
 	Size		total;
 } Layout;
@@ -84,6 +89,8 @@ layout_of(const PgCacheStoreConfig *config)
 	if (config->eviction == PGCACHE_EVICTION_S3FIFO)
 		l.ghost_sets = pg_prevpower2_32(Max(share / BYTES_PER_GHOST / GHOST_WAYS, 16));
 
+	l.mark_sets = pg_prevpower2_32(Max(share / BYTES_PER_MARK / PGCACHE_MARK_WAYS, 4));
+
 	l.parts = at;
 	at += CACHELINEALIGN(sizeof(PgCachePartition)) * l.nparts;
 	l.directory = at;
@@ -96,6 +103,8 @@ layout_of(const PgCacheStoreConfig *config)
 	at += CACHELINEALIGN(sizeof(PgCacheRegion) * l.nregions);
 	l.ghosts = at;
 	at += CACHELINEALIGN(sizeof(PgCacheGhost) * GHOST_WAYS * l.ghost_sets * l.nparts);
+	l.marks = at;
+	at += sizeof(pg_atomic_uint64) * PGCACHE_MARK_WAYS * l.mark_sets * l.nparts;
 	l.memory = at;
 	at += l.region_bytes * l.nregions;
 	l.total = at + PG_CACHE_LINE_SIZE + REGION_ALIGNMENT;	/* for aligning */
@@ -128,6 +137,8 @@ address(PgCacheStore *store, void *memory, LWLockPadded *locks,
 	if (l.ghost_sets > 0)
 		store->ghosts = (PgCacheGhost *) (start + l.ghosts);
 	store->ghost_sets = l.ghost_sets;
+	store->marks = (pg_atomic_uint64 *) (start + l.marks);
+	store->mark_sets = l.mark_sets;
 	store->locks = locks;
 	store->now = config->now;
 	store->is_dead = config->is_dead;

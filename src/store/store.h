@@ -205,6 +205,26 @@ extern uint64 pgcache_store_hits(const PgCacheRef *ref);
 extern void pgcache_store_hit(PgCacheStore *store, PgCacheRef *ref,
 							  TimestampTz statement);
 
+/* What a miss was, as far as marks of evicted and expired entries tell. */
+typedef enum PgCacheGhostKind
+{
+	PGCACHE_GHOST_NONE,
+	PGCACHE_GHOST_EVICTED,		/* a hit, had there been twice the memory */
+	PGCACHE_GHOST_EXPIRED		/* a hit, perhaps, had the TTL been longer */
+} PgCacheGhostKind;
+
+/* One key in so many leaves marks, and may be asked for; it stands for as many. */
+#define PGCACHE_GHOST_SAMPLE	16
+
+static inline bool
+pgcache_key_is_sampled(uint64 hash)
+{
+	return ((hash >> 32) & (PGCACHE_GHOST_SAMPLE - 1)) == 0;
+}
+
+/* Takes no lock. */
+extern PgCacheGhostKind pgcache_store_ghost(PgCacheStore *store, const PgCacheKey *key);
+
 /*
  * Begins to bring a key's bucket, then its entry, into the CPU's cache; for
  * many keys: all of the first, then all of the second, then find each.

@@ -305,6 +305,19 @@ has_dead(const PgCachePartition *part)
 	return part->ndead > 0 || part->dead_left > 0;
 }
 
+/* ---- ghost.c -------------------------------------------------------------- */
+
+/* An entry goes, whose hash is one of the sample: leaves a mark. */
+extern void pgcache_ghost_mark(PgCacheStore *store, PgCachePartition *part,
+							   const PgCacheEntry *entry, uint64 hash, bool expired);
+
+/* The mark of a key, which is one of the sample, is true no more. */
+extern void pgcache_ghost_forget(PgCacheStore *store, PgCachePartition *part,
+								 uint64 hash);
+
+extern bool pgcache_ghosts_are_sound(const PgCacheStore *store,
+									 const PgCachePartition *part);
+
 /* ---- read.c --------------------------------------------------------------- */
 
 /* The number of hits that a bucket's count stands for. */

@@ -347,6 +347,8 @@ link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 		pgcache_entry_account(store, part, entry, NULL);
 	}
 	store->policy->insert(store, part, b->entry, item->key.hash);
+	if (unlikely(pgcache_key_is_sampled(item->key.hash)))
+		pgcache_ghost_forget(store, part, item->key.hash);
 	if (item->stored_version)
 		*item->stored_version = entry->version;
 	PGCACHE_DEBUG_SPIN("put-after-link");
@@ -550,6 +552,8 @@ delete_entry(PgCacheStore *store, const PgCacheKey *key, uint64 version)
 			((PgCacheEntry *) at(store, offset))->version == version;
 	if (wanted)
 		remove_key(store, part, key, offset != 0 ? CAUSE_DELETED : CAUSE_EXPIRED);
+	if (wanted && pgcache_key_is_sampled(key->hash))
+		pgcache_ghost_forget(store, part, key->hash);
 	pgcache_index_adjust(store, part);
 	LWLockRelease(lock_of(store, part));
 	return wanted && offset != 0;
