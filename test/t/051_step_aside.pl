@@ -29,7 +29,7 @@ sub wait_until_busy
 {
 	my ($database) = @_;
 	ok($node->poll_query_until('postgres', qq{
-		SELECT pg_terminate_backend(pid) AND pgcache_test_advance_clock('10 min') IS NOT NULL
+		SELECT pg_terminate_backend(pid) AND pgcache_test_advance_clock('1 h') IS NOT NULL
 		FROM pg_stat_activity WHERE datname = '$database' AND backend_type = 'pg_cache worker'
 			AND wait_event IS DISTINCT FROM 'advisory'
 		UNION ALL

@@ -26,7 +26,7 @@ my $holder = $node->background_psql('postgres', on_error_stop => 0);
 sub make_busy
 {
 	$holder->query_safe(q{SELECT pgcache_test_arm('worker-job')});
-	ok($node->poll_query_until('postgres', qq{SELECT pgcache_test_advance_clock('10 min') IS NOT NULL AND wait_event = 'advisory' $worker}),
+	ok($node->poll_query_until('postgres', qq{SELECT pgcache_test_advance_clock('1 h') IS NOT NULL AND wait_event = 'advisory' $worker}),
 		'the worker is in a job');
 	is($node->safe_psql('postgres', qq{SELECT state, xact_start IS NOT NULL, query <> '' $worker}), 'active|t|t', 'as pg_stat_activity shows');
 	return;
@@ -62,8 +62,26 @@ sub let_go
 	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 	ok($node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)"), 'a busy worker ends');
 	$holder->query_safe(q{SELECT pgcache_test_disarm('worker-job')});
-	$node->safe_psql('postgres', q{SELECT pgcache_test_advance_clock('10 min')});
+	$node->safe_psql('postgres', q{SELECT pgcache_test_advance_clock('1 h')});
 	wait_for_workers($node, 'one postgres', 'and comes back');
+}
+
+# A job that waits for a lock gives up before the other session would look for a
+# deadlock, and is tried again.
+{
+	my $log = -s $node->logfile;
+	my $locker = $node->background_psql('one', on_error_stop => 0);
+	my $pid = worker_of($node, 'one');
+	my $waits = qq{SELECT count(*) FROM pg_locks WHERE pid = $pid AND NOT granted};
+
+	$locker->query_safe('BEGIN; LOCK TABLE cache_key_hours');
+	ok($node->poll_query_until('postgres', "SELECT pgcache_test_advance_clock('1 h') IS NOT NULL AND ($waits) = 1"), 'a job waits for a lock');
+	ok($node->poll_query_until('postgres', "SELECT ($waits) = 0"), 'and gives up');
+	$locker->query_safe('DROP EXTENSION pg_cache');
+	$locker->query_safe('ROLLBACK');
+	$locker->quit;
+	unlike(slurp_file($node->logfile, $log), qr/ERROR/, 'which is no error yet');
+	is(worker_of($node, 'one'), $pid, 'the worker goes on');
 }
 
 # The extension is dropped, or dropped and created.
