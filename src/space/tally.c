@@ -135,7 +135,10 @@ pgcache_space_restore(const PgCacheSavedTally *rows, int n, TimestampTz start)
 {
 	*pgcache_departed_start() = start;
 
-	/* Those of databases first: a namespace may need one, if there are fewer rows. */
+	/*
+	 * Those of databases first: a namespace may need one, if there are fewer
+	 * rows.
+	 */
 	for (int i = 0; i < n; i++)
 		if (!OidIsValid(rows[i].key.catalog))
 			pgcache_departed_restore(&rows[i]);

@@ -73,7 +73,7 @@ add_hot_key(ReturnSetInfo *rsinfo, const PgCacheSpaceUse *space,
 	Datum		values[HOT_COLUMNS];
 	bool		nulls[HOT_COLUMNS] = {false};
 	int			len = hot->truncated ?
-		pg_mbcliplen(hot->key, hot->len, hot->len) : hot->len;
+	pg_mbcliplen(hot->key, hot->len, hot->len) : hot->len;
 	int64		bytes = hot->truncated ? -1 : find_entry(space, hot);
 	int			i = 0;
 

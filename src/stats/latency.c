@@ -40,7 +40,8 @@ typedef struct PgCacheSharedLatency
 	PgCacheSharedHistogram of[PGCACHE_NOPERATIONS];
 } PgCacheSharedLatency;
 
-static PgCacheSharedLatency *rows = NULL;	/* MAX_DATABASES and the shared one */
+static PgCacheSharedLatency *rows = NULL;	/* MAX_DATABASES and the shared
+											 * one */
 
 /* This database's; NULL: not looked for yet. */
 static PgCacheSharedLatency *own_row = NULL;
@@ -193,7 +194,7 @@ void
 pgcache_latency_restore(Oid database, const PgCacheHistogram *histograms)
 {
 	PgCacheSharedLatency *row =
-		OidIsValid(database) ? take_row(database) : &rows[MAX_DATABASES];
+	OidIsValid(database) ? take_row(database) : &rows[MAX_DATABASES];
 
 	for (int o = 0; o < PGCACHE_NOPERATIONS; o++)
 	{

@@ -28,7 +28,7 @@
 #include "stats/stats.h"
 
 #define SAMPLES_PER_SECOND	1000
-#define MAX_DISTANCE		256		/* on average */
+#define MAX_DISTANCE		256 /* on average */
 
 static double mean_distance = 1;
 
