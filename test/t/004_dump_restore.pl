@@ -48,10 +48,12 @@ GRANT pg_read_server_files TO writer;
 SET ROLE writer;
 SELECT cache_watch_file('/nonexistent/pg_cache/writer', '{a}', 'second');
 RESET ROLE;
+SELECT cache_create_alert_rule('mine', 'misses_per_second', '>', 1e6, namespace => 'second', for_at_least => '1 min', level => 'critical');
+SELECT cache_alter_alert_rule('hit_ratio_low', threshold => 0.125);
 });
 
 # The tables that are dumped besides that of namespaces, and how many rows.
-my %tables = (cache_file_watches => 3);
+my %tables = (cache_alert_rules => 2, cache_file_watches => 3);
 my %rows;
 for my $table (sort keys %tables)
 {
