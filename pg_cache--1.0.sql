@@ -963,6 +963,257 @@ REVOKE ALL ON FUNCTION cache_key_hour_sketches(timestamptz),
 
 ---- Warming -----------------------------------------------------------------
 
+CREATE TABLE cache_warmers (
+    name text COLLATE "C" PRIMARY KEY
+        CHECK (pg_catalog.octet_length(name) BETWEEN 1 AND 63),
+    query text NOT NULL,
+    schedule text NOT NULL,
+    namespace text COLLATE "C" NOT NULL,
+    ttl interval CHECK (ttl > '0'::interval),
+    tags text[],
+    timeout interval NOT NULL CHECK (timeout > '0'::interval),
+    max_rows bigint NOT NULL CHECK (max_rows > 0::bigint),
+    max_attempts integer NOT NULL CHECK (max_attempts > 0),
+    jitter interval NOT NULL CHECK (jitter >= '0'::interval),
+    time_zone text,
+    enabled boolean NOT NULL,
+    owner regrole NOT NULL,
+    search_path text NOT NULL,
+    created_at timestamptz NOT NULL);
+GRANT SELECT ON cache_warmers TO PUBLIC;
+COMMENT ON TABLE cache_warmers IS
+'queries whose rows are put into the cache on a schedule; changed by cache_create_warmer() and its like';
+COMMENT ON COLUMN cache_warmers.name IS 'name, 1 to 63 bytes';
+COMMENT ON COLUMN cache_warmers.query IS
+'query of two columns, the key and the value';
+COMMENT ON COLUMN cache_warmers.schedule IS
+'five fields as cron has them, an interval, @start, @invalidate or another word';
+COMMENT ON COLUMN cache_warmers.namespace IS 'namespace that it puts into';
+COMMENT ON COLUMN cache_warmers.ttl IS
+'time to live of the entries; NULL: the namespace''s default';
+COMMENT ON COLUMN cache_warmers.tags IS 'tags of the entries';
+COMMENT ON COLUMN cache_warmers.timeout IS 'longest time that a run may take';
+COMMENT ON COLUMN cache_warmers.max_rows IS
+'rows after which a run stops';
+COMMENT ON COLUMN cache_warmers.max_attempts IS
+'how often a run is tried that fails';
+COMMENT ON COLUMN cache_warmers.jitter IS
+'time by which a run is put off at random, at the most';
+COMMENT ON COLUMN cache_warmers.time_zone IS
+'time zone of the schedule; NULL: log_timezone';
+COMMENT ON COLUMN cache_warmers.enabled IS 'whether it runs by its schedule';
+COMMENT ON COLUMN cache_warmers.owner IS 'role that it runs as';
+COMMENT ON COLUMN cache_warmers.search_path IS
+'search_path by which the query was written';
+COMMENT ON COLUMN cache_warmers.created_at IS 'when it was created';
+
+SELECT pg_catalog.pg_extension_config_dump('cache_warmers', '');
+
+CREATE TRIGGER cache_tell_worker
+AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON cache_warmers
+FOR EACH STATEMENT EXECUTE FUNCTION cache_tell_worker();
+ALTER TABLE cache_warmers ENABLE ALWAYS TRIGGER cache_tell_worker;
+COMMENT ON TRIGGER cache_tell_worker ON cache_warmers IS
+'tells the database''s worker of changes of the table';
+
+CREATE SEQUENCE cache_warmer_runs_id_seq AS bigint;
+COMMENT ON SEQUENCE cache_warmer_runs_id_seq IS 'ids of runs of warmers';
+
+CREATE TABLE cache_warmer_runs (
+    name text COLLATE "C" NOT NULL,
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz,
+    rows bigint,
+    bytes bigint,
+    error text,
+    attempt integer NOT NULL,
+    sqlstate text,
+    note text,
+    reason text NOT NULL,
+    owner regrole NOT NULL,
+    server_start timestamptz NOT NULL,
+    id bigint PRIMARY KEY DEFAULT pg_catalog.nextval(
+        'cache_warmer_runs_id_seq'::pg_catalog.regclass));
+CREATE INDEX cache_warmer_runs_name_id ON cache_warmer_runs (name, id);
+CREATE INDEX cache_warmer_runs_unfinished ON cache_warmer_runs (id)
+WHERE finished_at IS NULL;
+COMMENT ON TABLE cache_warmer_runs IS
+'the last 100 runs of each warmer, not longer than pg_cache.stats_retention';
+COMMENT ON COLUMN cache_warmer_runs.name IS 'the warmer';
+COMMENT ON COLUMN cache_warmer_runs.started_at IS 'when it began';
+COMMENT ON COLUMN cache_warmer_runs.finished_at IS
+'when it ended; NULL: it is under way';
+COMMENT ON COLUMN cache_warmer_runs.rows IS
+'rows that were put, or if it failed that far';
+COMMENT ON COLUMN cache_warmer_runs.bytes IS 'bytes of their keys and values';
+COMMENT ON COLUMN cache_warmer_runs.error IS 'why it failed; NULL: it did not';
+COMMENT ON COLUMN cache_warmer_runs.attempt IS
+'1, or which further attempt it was';
+COMMENT ON COLUMN cache_warmer_runs.sqlstate IS 'code of the error';
+COMMENT ON COLUMN cache_warmer_runs.note IS
+'what else there is to say, as that it stopped at max_rows';
+COMMENT ON COLUMN cache_warmer_runs.reason IS
+'why it ran: schedule, start, invalidation, retry or manual';
+COMMENT ON COLUMN cache_warmer_runs.owner IS 'role that it ran as';
+COMMENT ON COLUMN cache_warmer_runs.server_start IS
+'when the server was started that it ran in';
+COMMENT ON COLUMN cache_warmer_runs.id IS 'number, ascending';
+
+ALTER TABLE cache_warmer_runs ENABLE ROW LEVEL SECURITY;
+CREATE POLICY cache_member ON cache_warmer_runs FOR SELECT
+USING (
+    pg_catalog.pg_has_role(owner::oid, 'USAGE'::text) OR
+    pg_catalog.pg_has_role('pg_read_all_stats'::name, 'USAGE'::text));
+COMMENT ON POLICY cache_member ON cache_warmer_runs IS
+'shows the runs of warmers whose owner the current role is a member of';
+GRANT SELECT ON cache_warmer_runs TO PUBLIC;
+
+CREATE FUNCTION cache_warmer_run_start(
+    name text, owner regrole, started_at timestamptz, attempt integer,
+    reason text, server_start timestamptz)
+RETURNS bigint
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+INSERT INTO cache_warmer_runs
+    (name, owner, started_at, attempt, reason, server_start)
+VALUES (name, owner, started_at, attempt, reason, server_start)
+RETURNING id;
+END;
+COMMENT ON FUNCTION cache_warmer_run_start(text, regrole, timestamptz, integer, text, timestamptz) IS
+'notes that a warmer was started; returns the run''s id';
+
+CREATE FUNCTION cache_warmer_run_end(
+    run bigint, finished_at timestamptz, rows bigint, bytes bigint,
+    sqlstate text, error text, note text)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+UPDATE cache_warmer_runs r SET
+    finished_at = cache_warmer_run_end.finished_at,
+    rows = cache_warmer_run_end.rows,
+    bytes = cache_warmer_run_end.bytes,
+    sqlstate = cache_warmer_run_end.sqlstate,
+    error = cache_warmer_run_end.error,
+    note = cache_warmer_run_end.note
+WHERE r.id = run;
+END;
+COMMENT ON FUNCTION cache_warmer_run_end(bigint, timestamptz, bigint, bigint, text, text, text) IS
+'notes the end of a run';
+
+CREATE FUNCTION cache_warmer_runs_close(running bigint[])
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+UPDATE cache_warmer_runs SET
+    finished_at = cache_clock_timestamp(),
+    sqlstate = '57P01'::text,
+    error = 'the server or the worker ended before the run did'::text
+WHERE finished_at IS NULL AND id <> ALL (running);
+END;
+COMMENT ON FUNCTION cache_warmer_runs_close(bigint[]) IS
+'ends the runs that have no end, but for those given';
+
+CREATE FUNCTION cache_warmer_runs_trim()
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+DELETE FROM cache_warmer_runs WHERE id IN (
+    SELECT r.id
+    FROM (
+        SELECT
+            id,
+            finished_at,
+            pg_catalog.row_number() OVER (
+                PARTITION BY name ORDER BY id DESC) AS n
+        FROM cache_warmer_runs) AS r
+    WHERE
+        r.n > 100::bigint OR
+        r.finished_at < cache_clock_timestamp() -
+            pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval);
+END;
+COMMENT ON FUNCTION cache_warmer_runs_trim() IS
+'deletes runs that are too old, or too many of one warmer';
+
+CREATE FUNCTION cache_warmer_runs_past(server_start timestamptz)
+RETURNS TABLE (name text, last_start timestamptz, at_start boolean)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+SELECT
+    r.name,
+    pg_catalog.max(r.started_at),
+    pg_catalog.bool_or(r.reason = 'start'::text)
+FROM cache_warmer_runs r
+WHERE
+    r.server_start = cache_warmer_runs_past.server_start AND
+    r.reason <> 'manual'::text
+GROUP BY r.name;
+END;
+COMMENT ON FUNCTION cache_warmer_runs_past(timestamptz) IS
+'when warmers were last started since that start of the server';
+
+REVOKE ALL ON FUNCTION
+    cache_warmer_run_start(text, regrole, timestamptz, integer, text, timestamptz),
+    cache_warmer_run_end(bigint, timestamptz, bigint, bigint, text, text, text),
+    cache_warmer_runs_close(bigint[]),
+    cache_warmer_runs_trim(),
+    cache_warmer_runs_past(timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION cache_create_warmer(
+    name text, query text, schedule text, namespace text = 'default',
+    ttl interval = NULL, tags text[] = NULL, timeout interval = '5 min',
+    max_rows bigint = 1000000, max_attempts int = 3, jitter interval = '0',
+    time_zone text = NULL, enabled boolean = true)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_create_warmer'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_create_warmer(text, text, text, text, interval, text[], interval, bigint, int, interval, text, boolean) IS
+'creates a warmer: a query whose rows, key and value, are put into the cache on a schedule, by a process that is connected as the current role';
+
+CREATE FUNCTION cache_alter_warmer(
+    name text, query text = NULL, schedule text = NULL, namespace text = NULL,
+    ttl interval = NULL, tags text[] = NULL, timeout interval = NULL,
+    max_rows bigint = NULL, max_attempts int = NULL, jitter interval = NULL,
+    time_zone text = NULL, enabled boolean = NULL, reset text[] = NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_alter_warmer'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_alter_warmer(text, text, text, text, interval, text[], interval, bigint, int, interval, text, boolean, text[]) IS
+'sets options of a warmer, and puts those named in reset back to the default';
+
+CREATE FUNCTION cache_drop_warmer(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_drop_warmer'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_drop_warmer(text) IS
+'drops a warmer; its entries stay';
+
+CREATE FUNCTION cache_run_warmer(name text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgcache_sql_run_warmer'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_run_warmer(text) IS
+'runs a warmer now, in this transaction and as its owner; returns the number of rows put';
+
+CREATE FUNCTION cache_warmer_progress()
+RETURNS TABLE (
+    name text,
+    pid int,
+    started_at timestamptz,
+    attempt int,
+    rows bigint,
+    bytes bigint)
+AS 'MODULE_PATHNAME', 'pgcache_sql_warmer_progress'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 2;
+COMMENT ON FUNCTION cache_warmer_progress() IS
+'what the view cache_warmer_progress is made of';
+
+CREATE VIEW cache_warmer_progress AS
+SELECT * FROM cache_warmer_progress();
+COMMENT ON VIEW cache_warmer_progress IS
+'the runs of warmers under way in this database, of owners that the current role is a member of';
+
+GRANT SELECT ON cache_warmer_progress TO PUBLIC;
+
 ---- Watching files ----------------------------------------------------------
 
 CREATE TABLE cache_file_watches (

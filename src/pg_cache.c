@@ -28,6 +28,7 @@
 #include "txn/txn.h"
 #include "value/value.h"
 #include "watch/watch.h"
+#include "warm/warm.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -51,6 +52,7 @@ _PG_init(void)
 	pgcache_stamp_register();
 	pgcache_predicate_register();
 	pgcache_watch_register();
+	pgcache_warm_register();
 	pgcache_workers_register();
 	pgcache_stats_register();
 #ifdef PGCACHE_TEST

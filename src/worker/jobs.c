@@ -13,6 +13,7 @@
 
 #include "stats/stats.h"
 #include "trigger/file.h"
+#include "warm/warm.h"
 #include "worker/worker.h"
 
 static void
@@ -24,6 +25,7 @@ run_learning(void)
 
 const PgCacheJob pgcache_jobs[] = {
 	{"watched files", true, pgcache_file_due, pgcache_file_run},
+	{"warmers", false, pgcache_warm_due, pgcache_warm_run},
 	{"learning", false, pgcache_learn_due, run_learning}
 };
 const int	pgcache_njobs = lengthof(pgcache_jobs);
