@@ -76,6 +76,46 @@ $node->command_ok([ 'pgbench', '-n', '-C', '-c', 16, '-j', 2, '-t', 10, '-f', "$
 $goal = 16 * 10 * 5 * 20;
 is($node->safe_psql('postgres', $sums), "$goal|$goal|$goal|t\n$goal|$goal|$goal", 'all is counted');
 
+# What the sessions themselves saw, of entries that come and go: each notes its hits
+# and misses.  Puts are timed one and all.
+$node->safe_psql('postgres', q{
+SELECT cache_create_namespace('few', max_entries => 50);
+CREATE TABLE seen (client int, hits bigint, misses bigint, puts bigint);
+CREATE FUNCTION see(client int, n int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  hits bigint := 0;
+  puts bigint := 0;
+  key text;
+BEGIN
+  FOR i IN 1 .. n LOOP
+    key := 'key ' || (random() * 99)::int;
+    IF cache_get(key, 'few') IS NOT NULL THEN
+      hits := hits + 1;
+    ELSIF i % 2 = 0 THEN
+      PERFORM cache_put(key, 'v', namespace => 'few');
+      puts := puts + 1;
+    END IF;
+  END LOOP;
+  INSERT INTO seen VALUES (client, hits, n - hits, puts);
+END $$;
+SELECT cache_reset_stats()});
+append_to_file("$dir/see", "SELECT see(:client_id, 500);\n");
+$node->command_ok([ 'pgbench', '-n', '-c', 16, '-j', 2, '-t', 40, '-f', "$dir/see", 'postgres' ],
+	'16 sessions that count themselves');
+is($node->safe_psql('postgres', q{
+	SELECT count(DISTINCT client), sum(s.hits + s.misses), sum(s.hits) > 0 AND sum(s.misses) > 0,
+	       sum(s.hits) = max(v.hits), sum(s.misses) = max(v.misses),
+	       sum(s.puts) = max(v.puts) + max(v.stale_puts), sum(s.puts) = max(l.calls)
+	FROM seen s, cache_stats_namespaces v, cache_latency l
+	WHERE v.namespace = 'few' AND l.operation = 'put'}), '16|320000|t|t|t|t|t',
+	'the sums of what the sessions saw are what the views say');
+# Samples weigh as much as there were gets, but for the distance to the next one.
+is($node->safe_psql('postgres', q{
+	SELECT calls BETWEEN 320000 * 0.8 AND 320000 * 1.2 FROM cache_latency WHERE operation = 'get';
+	SELECT sum(requests) BETWEEN 320000 * 0.8 AND 320000 * 1.2, count(*), max(error) FROM cache_hot_keys
+	WHERE namespace = 'few'}), "t\nt|100|0", 'and samples say nearly the same');
+$node->safe_psql('postgres', q{SELECT cache_drop_namespace('few'); SELECT cache_reset_stats()});
+
 # Changes count when they take effect; puts that later ones of the transaction
 # supersede count as well, deletes that find nothing don't.
 append_to_file("$dir/change", q{
