@@ -1396,6 +1396,31 @@ END;
 COMMENT ON FUNCTION cache_counted_since(bigint[], bigint[]) IS
 'what was counted since a mark; from zero if a counter has gone back';
 
+CREATE FUNCTION cache_prune_stats()
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+DELETE FROM cache_stats_history WHERE at < (
+    SELECT cache_clock_timestamp() -
+        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval);
+DELETE FROM cache_stats_history_total WHERE at < (
+    SELECT cache_clock_timestamp() -
+        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval);
+END;
+COMMENT ON FUNCTION cache_prune_stats() IS
+'deletes what is older than pg_cache.stats_retention from the history';
+
+CREATE FUNCTION cache_stats_recorded()
+RETURNS TABLE (last timestamptz, oldest timestamptz)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 1
+BEGIN ATOMIC
+SELECT
+    (SELECT m.at FROM cache_stats_marks m WHERE m.namespace_id = 0),
+    (SELECT pg_catalog.min(t.at) FROM cache_stats_history_total t);
+END;
+COMMENT ON FUNCTION cache_stats_recorded() IS
+'when the history was last written, and when its oldest row was';
+
 CREATE FUNCTION cache_record_stats(since timestamptz = NULL)
 RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -1404,12 +1429,7 @@ BEGIN ATOMIC
 SELECT pg_catalog.pg_advisory_xact_lock(
     'cache_stats_marks'::pg_catalog.regclass::oid::bigint);
 
-DELETE FROM cache_stats_history WHERE at < (
-    SELECT cache_clock_timestamp() -
-        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval);
-DELETE FROM cache_stats_history_total WHERE at < (
-    SELECT cache_clock_timestamp() -
-        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval);
+SELECT cache_prune_stats();
 DELETE FROM cache_stats_marks
 WHERE namespace_id > 1 AND NOT EXISTS (
     SELECT FROM cache_namespaces WHERE id = namespace_id);
@@ -1465,8 +1485,8 @@ END;
 COMMENT ON FUNCTION cache_record_stats(timestamptz) IS
 'writes what was counted since the last time to cache_stats_history, and deletes what is older than pg_cache.stats_retention; since: until when nothing was; returns the number of rows';
 
-REVOKE ALL ON FUNCTION cache_record_stats(timestamptz), cache_stats_counted(),
-    cache_counted_since(bigint[], bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION cache_record_stats(timestamptz), cache_prune_stats(),
+    cache_stats_recorded(), cache_stats_counted(), cache_counted_since(bigint[], bigint[]) FROM PUBLIC;
 
 CREATE FUNCTION cache_history_metrics()
 RETURNS SETOF text

@@ -69,6 +69,8 @@ typedef enum PgCacheEviction
 #define PGCACHE_SETTINGS(BOOL, INT, REAL, ENUM) \
 	BOOL(adaptive, true, PGC_SIGHUP, 0, \
 		 "Lets memory follow use between namespaces without a fixed quota.") \
+	INT(alert_interval, 10, 0, PGCACHE_INTERVAL_MAX_S, PGC_SIGHUP, GUC_UNIT_S, NULL, \
+		"Sets the time between evaluations of alert rules; 0 means that there are none.") \
 	ENUM(compression, PGCACHE_COMPRESSION_NONE, pgcache_compression_options, \
 		 PGC_USERSET, 0, \
 		 "Sets the method by which large values are compressed.") \

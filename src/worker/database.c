@@ -53,6 +53,7 @@ typedef struct JobState
 } JobState;
 
 static JobState *states = NULL;
+static uint64 jobs_run = 0;
 static char *database_name = NULL;
 
 /* The extension's first table, and whether it must be looked for. */
@@ -93,6 +94,12 @@ has_extension(void)
 }
 
 /* ---- jobs ------------------------------------------------------------------- */
+
+uint64
+pgcache_worker_jobs_run(void)
+{
+	return jobs_run;
+}
 
 void
 pgcache_worker_call(const char *function)
@@ -165,6 +172,8 @@ run_job(const PgCacheJob *job, const JobState *state)
 {
 	ErrorContextCallback context;
 	volatile bool done = false;
+
+	jobs_run++;
 
 	context.callback = job_context;
 	context.arg = unconstify(char *, job->name);

@@ -14,7 +14,7 @@
 #include "stats/stats.h"
 #include "trigger/file.h"
 #include "warm/warm.h"
-#include "worker/worker.h"
+#include "worker/worker_internal.h"
 
 static void
 run_learning(void)
@@ -26,6 +26,8 @@ run_learning(void)
 const PgCacheJob pgcache_jobs[] = {
 	{"watched files", true, pgcache_file_due, pgcache_file_run},
 	{"warmers", false, pgcache_warm_due, pgcache_warm_run},
-	{"learning", false, pgcache_learn_due, run_learning}
+	{"learning", false, pgcache_learn_due, run_learning},
+	{"history", false, pgcache_history_due, pgcache_history_run},
+	{"alerts", false, pgcache_alerts_due, pgcache_alerts_run}
 };
 const int	pgcache_njobs = lengthof(pgcache_jobs);

@@ -7,6 +7,7 @@
  *	  probe.c		looks whether a database has the extension
  *	  database.c	a database's worker: the loop over its jobs
  *	  jobs.c		the table of jobs
+ *	  record.c		jobs: the history, alerts
  *	  step_aside.c	DROP DATABASE and its like
  *	  upkeep.c		what the launcher does to the store
  *

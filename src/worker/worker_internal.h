@@ -53,6 +53,18 @@ extern TimestampTz pgcache_process_pause(TimestampTz now, int failures);
 /* A due time that the clock was set back before is not waited for. */
 extern TimestampTz pgcache_process_clamp(TimestampTz due, TimestampTz now, int64 most);
 
+/* ---- database.c ------------------------------------------------------------ */
+
+/* How many runs of jobs this worker has begun. */
+extern uint64 pgcache_worker_jobs_run(void);
+
+/* ---- record.c: jobs, see PgCacheJob ------------------------------------------ */
+
+extern TimestampTz pgcache_history_due(void);
+extern void pgcache_history_run(void);
+extern TimestampTz pgcache_alerts_due(void);
+extern void pgcache_alerts_run(void);
+
 /* ---- events.c and step_aside.c --------------------------------------------- */
 
 extern void pgcache_events_init(void);

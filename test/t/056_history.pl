@@ -1,0 +1,198 @@
+# History and alerts, written by the worker: when they are due by the test clock,
+# over restarts and crashes, on a standby, in a dump.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use PgCacheTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+plan skip_all => 'needs the test build' unless $ENV{PGCACHE_TEST};
+
+my $node = new_server('history', 'restart_after_crash = on', 'wal_level = replica',
+	'max_wal_senders = 4');
+install_test_functions($node);
+wait_for_workers($node, 'postgres', 'there is a worker');
+
+sub advance
+{
+	my ($by, $on) = @_;
+	($on // $node)->safe_psql('postgres', "SELECT pgcache_test_advance_clock('$by')");
+	return;
+}
+
+sub gets
+{
+	my ($n, $on) = @_;
+	($on // $node)->safe_psql('postgres', "SELECT count(cache_get('none')) FROM generate_series(1, $n)");
+	return;
+}
+
+sub recorded
+{
+	my ($n, $what) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($node->poll_query_until('postgres', 'SELECT coalesce(sum(misses), 0) FROM cache_stats_history', $n), $what)
+	  or diag($node->safe_psql('postgres', 'SELECT at, span, misses FROM cache_stats_history ORDER BY at'));
+	return;
+}
+
+# A row an interval.
+gets(3);
+advance('5 min');
+recorded(3, 'the worker writes what was counted');
+gets(4);
+advance('5 min');
+recorded(7, 'and what was since');
+is($node->safe_psql('postgres', q{
+	SELECT count(*) FROM cache_stats_history;
+	SELECT count(*) FROM cache_stats_history_total;
+	SELECT bool_and(span > '0') FROM cache_stats_history}), "2\n2\nt", 'a row each time');
+
+# Nothing happens: nothing is written.  The next round of the worker is after this
+# one, so at its end all earlier ones are.
+my $xid = $node->safe_psql('postgres', 'SELECT pg_snapshot_xmax(pg_current_snapshot())');
+advance('5 min') for 1 .. 10;
+gets(1);
+advance('5 min');
+recorded(8, 'after an idle time');
+is($node->safe_psql('postgres', 'SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - ' . $xid), '1',
+	'one transaction wrote');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM cache_stats_history'), '3', 'one row');
+
+# Off, and on again.
+$node->safe_psql('postgres', q{ALTER SYSTEM SET pg_cache.stats_interval = 0});
+$node->reload;
+ok($node->poll_query_until('postgres', q{SELECT current_setting('pg_cache.stats_interval') = '0'}), 'reloaded');
+gets(2);
+advance('1 hour');
+$node->safe_psql('postgres', q{ALTER SYSTEM SET pg_cache.stats_interval = '1 min'});
+$node->reload;
+recorded(10, 'a shorter interval counts at once');
+gets(1);
+advance('1 min');
+recorded(11, 'and from then on');
+$node->safe_psql('postgres', q{ALTER SYSTEM RESET pg_cache.stats_interval});
+$node->reload;
+
+# What was counted by nobody's row yet when the server stops is in the first one
+# after, if it was kept; nothing counts twice.
+gets(5);
+advance('5 min');
+recorded(16, 'before the restart');
+$node->restart;
+wait_for_workers($node, 'postgres', 'the worker is back');
+gets(6);
+advance('10 min');
+recorded(22, 'a restart neither loses nor repeats anything');
+
+# A crash sets the counters back; what follows counts from zero.
+my $worker = worker_of($node, 'postgres');
+kill 'KILL', $worker;
+ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_stat_activity
+	WHERE backend_type = 'pg_cache worker' AND pid <> $worker"), 'back after a crash');
+gets(2);
+advance('10 min');
+recorded(24, 'after a crash what was counted since');
+is($node->safe_psql('postgres', q{
+	SELECT count(*) FROM cache_stats_history WHERE least(hits, misses, puts, deletes, invalidations) < 0}),
+	'0', 'nothing negative');
+
+# Alerts: NOTIFY, and the log.
+my $listener = $node->background_psql('postgres');
+$listener->query_safe('LISTEN pg_cache_alerts');
+my $log = -s $node->logfile;
+$node->safe_psql('postgres', q{
+	SELECT cache_create_alert_rule('many', 'entries', '>=', 3, 'default', '1 min', 'emergency')});
+$node->safe_psql('postgres', q{SELECT cache_put('k' || i, 'v') FROM generate_series(1, 3) i});
+advance('10 s');
+ok($node->poll_query_until('postgres', q{SELECT count(*) FROM cache_pending_alerts}, '1'), 'an alert is waiting');
+advance('50 s');
+advance('10 s');
+ok($node->poll_query_until('postgres', q{
+	SELECT rule || ' ' || value FROM cache_alerts WHERE closed_at IS NULL}, 'many 3'), 'and opens');
+my $heard = $listener->query_safe('SELECT 1');
+like($heard . $listener->{stdout}, qr/notification "pg_cache_alerts" with payload "(\{.*\})"/, 'NOTIFY');
+$heard =~ /payload "(\{.*\})" received/;
+is($node->safe_psql('postgres', qq{
+	SELECT j ->> 'event', j ->> 'rule', j ->> 'namespace', j ->> 'level', j ->> 'value', j ->> 'threshold',
+	       (j ->> 'opened_at')::timestamptz = opened_at
+	FROM cache_alerts, CAST(\$j\$$1\$j\$ AS jsonb) AS j WHERE closed_at IS NULL}),
+	'opened|many|default|emergency|3|3|t', 'what it says');
+ok($node->log_contains(
+	qr/WARNING:  pg_cache alert "many" opened \(emergency\): entries of namespace "default" is 3, threshold >= 3/, $log),
+	'the log');
+$node->safe_psql('postgres', q{SELECT cache_clear()});
+advance('10 s');
+ok($node->poll_query_until('postgres', q{SELECT count(*) FROM cache_alerts WHERE closed_at IS NULL}, '0'), 'it closes');
+like($listener->query_safe('SELECT 1'), qr/payload "\{.*"closed".*\}"/, 'NOTIFY');
+ok($node->log_contains(qr/LOG:  pg_cache alert "many" closed \(emergency\)/, $log), 'the log');
+$listener->quit;
+
+# A new rule is looked at without anything being counted.
+$node->safe_psql('postgres', q{
+	SELECT cache_create_alert_rule('none', 'entries', '=', 0, level => 'info')});
+ok($node->poll_query_until('postgres', q{SELECT rule FROM cache_alerts WHERE closed_at IS NULL}, 'none'),
+	'a new rule counts at once');
+$node->safe_psql('postgres', q{SELECT cache_drop_alert_rule('none')});
+ok($node->poll_query_until('postgres', q{SELECT count(*) FROM cache_alerts WHERE closed_at IS NULL}, '0'),
+	'so does its end');
+
+# Too old.
+advance('10 min');
+ok($node->poll_query_until('postgres', q{
+	SELECT max(at) > cache_clock_timestamp() - interval '5 min' FROM cache_stats_history}), 'all is written');
+advance('31 days');
+ok($node->poll_query_until('postgres', q{
+	SELECT (SELECT count(*) FROM cache_stats_history) + (SELECT count(*) FROM cache_stats_history_total)}, '0'),
+	'what is too old is deleted though nothing happens');
+
+# A standby writes nothing until it is promoted.
+$node->backup('backup');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'backup', has_streaming => 1);
+$standby->start;
+gets(5);
+advance('5 min');
+ok($node->poll_query_until('postgres', q{SELECT sum(misses) FROM cache_stats_history}, '5'), 'the primary goes on');
+$node->wait_for_catchup($standby);
+wait_for_workers($standby, 'postgres', 'a standby has a worker');
+$log = -s $standby->logfile;
+gets(8, $standby);
+advance('1 hour', $standby);
+like(query_error($standby, 'SELECT cache_record_stats()'), qr/25006/, 'nor by hand');
+like(query_error($standby, q{SELECT cache_create_alert_rule('x', 'hits', '>', 1)}), qr/25006/, 'nor rules');
+is($standby->safe_psql('postgres', 'SELECT sum(misses) FROM cache_stats_history'), '5', 'a standby writes nothing');
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM cache_trend('misses')}), '1', 'but reads');
+$standby->promote;
+gets(1, $standby);
+advance('1 hour', $standby);
+ok($standby->poll_query_until('postgres', q{SELECT sum(misses) >= 6 FROM cache_stats_history}), 'when promoted it does');
+unlike(slurp_file($standby->logfile, $log), qr/ERROR: .*\n.*job "(history|alerts)"/, 'and tried nothing before');
+is_sound($standby, 'the promoted standby');
+$standby->stop;
+
+# A dump has the rules that were altered.
+$node->safe_psql('postgres', q{
+	SELECT cache_alter_alert_rule('hit_ratio_low', threshold => 0.25), cache_drop_alert_rule('stale_puts_high');
+	CREATE DATABASE restored;
+	CREATE ROLE reader LOGIN});
+my $dump = PostgreSQL::Test::Utils::tempdir . '/dump.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-o', '/dev/null', $node->connstr('restored') ],
+	'restored');
+is($node->safe_psql('restored', q{
+	SELECT name, threshold, enabled FROM cache_alert_rules ORDER BY name;
+	SELECT count(*) FROM cache_effective_alert_rules WHERE built_in;
+	SELECT count(*) FROM cache_alerts}),
+	"hit_ratio_low|0.25|t\nmany|3|t\nstale_puts_high|0.25|f\n"
+	  . $node->safe_psql('postgres', 'SELECT count(*) FROM cache_builtin_alert_rules') . "\n0",
+	'the altered rules, and only these');
+
+is_sound($node, 'at the end');
+$node->stop;
+done_testing();
