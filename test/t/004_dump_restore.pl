@@ -15,7 +15,7 @@ use Test::More;
 my $old = new_server('old');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
-$old->safe_psql('postgres', 'CREATE ROLE owner; CREATE ROLE reader; CREATE ROLE writer; CREATE DATABASE source');
+$old->safe_psql('postgres', 'CREATE ROLE owner; CREATE ROLE reader; CREATE ROLE writer LOGIN; CREATE DATABASE source');
 $old->safe_psql('source', q{
 CREATE SCHEMA cache;
 CREATE EXTENSION pg_cache SCHEMA cache;
@@ -48,12 +48,16 @@ GRANT pg_read_server_files TO writer;
 SET ROLE writer;
 SELECT cache_watch_file('/nonexistent/pg_cache/writer', '{a}', 'second');
 RESET ROLE;
+SELECT cache_create_warmer('all', 'SELECT ''a "key"'', 1', '*/5 * * * 1-5', ttl => '1 hour', tags => '{a,"b c"}', time_zone => 'Europe/Berlin');
+SET ROLE writer;
+SELECT cache_create_warmer('writer''s', 'SELECT key, key FROM (VALUES (1), (2)) AS t (key)', '@start', namespace => 'second', enabled => false);
+RESET ROLE;
 SELECT cache_create_alert_rule('mine', 'misses_per_second', '>', 1e6, namespace => 'second', for_at_least => '1 min', level => 'critical');
 SELECT cache_alter_alert_rule('hit_ratio_low', threshold => 0.125);
 });
 
 # The tables that are dumped besides that of namespaces, and how many rows.
-my %tables = (cache_alert_rules => 2, cache_file_watches => 3);
+my %tables = (cache_alert_rules => 2, cache_file_watches => 3, cache_warmers => 2);
 my %rows;
 for my $table (sort keys %tables)
 {
