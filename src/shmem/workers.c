@@ -30,6 +30,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "shmem/shmem.h"
 #include "shmem/workers.h"
@@ -39,6 +40,9 @@
 #define HOLD_ROUND_MS		500
 
 #define MAX_REPORTS			256
+
+/* A server that has run for so long is not about to crash again. */
+#define PEACE				(INT64CONST(300) * USECS_PER_SEC)
 
 typedef struct PgCacheSharedWorker
 {
@@ -65,6 +69,8 @@ typedef struct PgCacheSharedWorkers
 {
 	LWLock	   *lock;
 	ConditionVariable left;		/* somebody left */
+	int			crashes;		/* set once */
+	TimestampTz since;			/* likewise */
 	uint64		creations;
 	bool		reports_lost;
 	PgCacheSharedReport reports[MAX_REPORTS];
@@ -423,6 +429,29 @@ workers_nlocks(void)
 	return 1;
 }
 
+int
+pgcache_workers_crashes(TimestampTz *since)
+{
+	*since = shared->since;
+	return shared->crashes;
+}
+
+/* In the postmaster, whose own memory outlives a crash. */
+static int
+count_crashes(void)
+{
+	static TimestampTz last_init = 0;
+	static int	crashes = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (last_init == 0 || now - last_init >= PEACE)
+		crashes = 0;
+	if (last_init != 0)
+		crashes++;
+	last_init = now;
+	return crashes;
+}
+
 static void
 init_workers(void *memory, LWLockPadded *locks)
 {
@@ -430,6 +459,8 @@ init_workers(void *memory, LWLockPadded *locks)
 
 	memset(memory, 0, workers_size());
 	workers->lock = &locks[0].lock;
+	workers->crashes = count_crashes();
+	workers->since = GetCurrentTimestamp();
 	ConditionVariableInit(&workers->left);
 }
 

@@ -16,6 +16,8 @@
 #ifndef PGCACHE_SHMEM_WORKERS_H
 #define PGCACHE_SHMEM_WORKERS_H
 
+#include "datatype/timestamp.h"
+
 typedef enum PgCacheWorkerKind
 {
 	PGCACHE_LAUNCHER,			/* no database */
@@ -83,6 +85,12 @@ extern void pgcache_workers_report_created(Oid database);
  */
 extern bool pgcache_workers_take_report(Oid *database, PgCacheFinding *finding,
 										bool *lost);
+
+/*
+ * How often the server has crashed in succession, without five minutes' peace in
+ * between, and when it began anew: of that nobody but the postmaster knows.
+ */
+extern int	pgcache_workers_crashes(TimestampTz *since);
 
 /* Registers the part of shared memory, and a callback. */
 extern void pgcache_workers_register(void);

@@ -86,6 +86,9 @@ static Oid	probed = InvalidOid;
 static bool complained = false;
 static TimestampTz slot_not_before = 0;
 
+/* When to begin, if the server has crashed several times. */
+static TimestampTz begin_at = 0;
+
 /* The earliest time at which something is to be done. */
 static TimestampTz next_due = DT_NOEND;
 
@@ -114,6 +117,7 @@ find_or_add(Oid oid)
 		memset((char *) database + sizeof(Oid), 0, sizeof(Database) - sizeof(Oid));
 		database->connectable = true;
 		database->extension = UNKNOWN;
+		database->not_before = begin_at;
 	}
 	return database;
 }
@@ -352,6 +356,32 @@ tend_worker(Database *database, TimestampTz now)
 
 /* ---- the loop --------------------------------------------------------------- */
 
+/* After a crash at once, after more of them in succession not: it may be us. */
+static TimestampTz
+find_begin(void)
+{
+	TimestampTz since;
+	int			crashes = pgcache_workers_crashes(&since);
+
+	return crashes > 1 ? pgcache_process_pause(since, crashes - 1) : since;
+}
+
+static void
+keep_store(TimestampTz now)
+{
+	static TimestampTz next_upkeep = 0;
+	int64		interval = (int64) pgcache_worker_interval * 1000;
+
+	next_upkeep = pgcache_process_clamp(next_upkeep, now, interval);
+	if (now >= next_upkeep && now >= begin_at)
+	{
+		if (!pgcache_process_paused())
+			pgcache_upkeep();
+		next_upkeep = now + (TimestampTz) pgcache_upkeep_delay() * 1000;
+	}
+	note_due(Max(next_upkeep, begin_at));
+}
+
 /* What a standby is not told. */
 static void
 tend_standby(TimestampTz now)
@@ -400,7 +430,6 @@ tend_databases(TimestampTz now)
 void
 pgcache_launcher_main(Datum arg)
 {
-	TimestampTz next_upkeep = 0;
 	HASHCTL		ctl;
 
 	pgcache_process_begin(PGCACHE_LAUNCHER, InvalidOid);
@@ -409,24 +438,18 @@ pgcache_launcher_main(Datum arg)
 	ctl.entrysize = sizeof(Database);
 	databases = hash_create("pg_cache databases", 32, &ctl, HASH_ELEM | HASH_BLOBS);
 
+	begin_at = find_begin();
+
 	for (;;)
 	{
-		int64		interval = (int64) pgcache_worker_interval * 1000;
 		TimestampTz now;
 
 		pgcache_process_interrupts();
 		now = pgcache_clock_now();
+		begin_at = pgcache_process_clamp(begin_at, now, PGCACHE_MAX_PAUSE);
 		next_due = DT_NOEND;
 		tend_databases(now);
-
-		next_upkeep = pgcache_process_clamp(next_upkeep, now, interval);
-		if (now >= next_upkeep)
-		{
-			if (!pgcache_process_paused())
-				pgcache_upkeep();
-			next_upkeep = now + (TimestampTz) pgcache_upkeep_delay() * 1000;
-		}
-		note_due(next_upkeep);
+		keep_store(now);
 		if (!list_stale)
 			pgcache_process_sleep(next_due);
 	}

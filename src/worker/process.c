@@ -92,6 +92,11 @@ pgcache_process_begin(PgCacheWorkerKind kind, Oid database)
 	set_option("transaction_timeout", "0");
 	set_option("idle_in_transaction_session_timeout", "0");
 
+	/* Jobs are small, and nobody waits for them. */
+	set_option("synchronous_commit", "local");
+	set_option("jit", "off");
+	set_option("max_parallel_workers_per_gather", "0");
+
 	/*
 	 * DROP EXTENSION may wait for us while we wait for it.  We give up before
 	 * the other session looks for a deadlock, which is after 1 s by default.

@@ -35,8 +35,8 @@ typedef struct History
 {
 	bool		known;			/* the rest is */
 	TimestampTz looked_at;		/* when it was last written or need not be */
-	TimestampTz quiet_until;	/* nothing was counted between the last row and
-								 * then */
+	TimestampTz quiet_until;	/* nothing was counted between the last row
+								 * and then */
 	TimestampTz oldest;			/* row; DT_NOEND: there is none */
 	bool		counted;		/* seen is valid */
 	uint64		seen;			/* activity() when it was last written */
@@ -81,8 +81,8 @@ call(const char *columns, const char *function, const TimestampTz *arg)
 		return false;
 
 	/*
-	 * Somebody who calls it by hand may hold its lock for long; the worker has
-	 * other things to do.
+	 * Somebody who calls it by hand may hold its lock for long; the worker
+	 * has other things to do.
 	 */
 	(void) set_config_option("lock_timeout", "1s", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
@@ -177,7 +177,10 @@ write_row(TimestampTz now)
 		!read_history())
 		return;
 
-	/* If nothing was written the next row is nevertheless not about that time. */
+	/*
+	 * If nothing was written the next row is nevertheless not about that
+	 * time.
+	 */
 	history.quiet_until = history.looked_at < now ? now : 0;
 	history.looked_at = now;
 	history.seen = seen;

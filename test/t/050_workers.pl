@@ -103,16 +103,15 @@ wait_for_workers($node, 'one postgres three two', 'a copied database has a worke
 $node->restart;
 wait_for_workers($node, 'one postgres three two', 'a restart finds them all');
 
-# SIGKILL: the server starts anew, and all comes back.
+# SIGKILL: the server starts anew, and all comes back; more and more slowly.
+for my $type ('worker', 'launcher', 'worker')
 {
-	my $pid = worker_of($node, 'two');
+	my $pid = (split /,/, processes($node, $type))[0];
 	kill 'KILL', $pid;
 	$node->poll_query_until('postgres', qq{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)});
-	wait_for_workers($node, 'one postgres three two', 'after the crash of a worker');
-	my $launcher = processes($node, 'launcher');
-	kill 'KILL', $launcher;
-	$node->poll_query_until('postgres', qq{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $launcher)});
-	wait_for_workers($node, 'one postgres three two', 'after the crash of the launcher');
+	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_cache launcher'});
+	pass_time('10 s');
+	wait_for_workers($node, 'one postgres three two', "after the crash of a $type");
 }
 
 # Reload: both read the interval anew.
