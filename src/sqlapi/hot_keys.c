@@ -105,7 +105,7 @@ pgcache_sql_hot_keys(PG_FUNCTION_ARGS)
 		int			nkeys;
 
 		keys = pgcache_keys_hot(&spaces[s], &nkeys);
-		for (int i = 0; i < Min(nkeys, TOP); i++)
+		for (int i = 0; i < Min(nkeys, TOP) && rint(keys[i].weight) > 0; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
 			add_hot_key((ReturnSetInfo *) fcinfo->resultinfo, &spaces[s], &keys[i]);

@@ -131,6 +131,8 @@ fade(PgCacheSharedKeys *block)
 	int64		hours;
 	double		factor = fading(block, &hours);
 
+	if (hours < 0)
+		block->faded = pgcache_clock_statement();	/* the clock was put back */
 	if (factor == 1)
 		return;
 	pgcache_sketch_scale(sketch_of(block, SKETCH_HOT), factor);
