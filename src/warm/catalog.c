@@ -237,7 +237,7 @@ take_query(PgCacheWarmer *warmer)
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(DatumGetObjectId(warmer->values[PGCACHE_WARMER_OWNER]),
-						   context | SECURITY_LOCAL_USERID_CHANGE);
+						   context | SECURITY_RESTRICTED_OPERATION);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	(void) pgcache_warmer_prepare(WARMER_TEXT(warmer, QUERY));

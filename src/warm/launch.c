@@ -245,7 +245,7 @@ static bool
 start(PgCachePlan *plan, TimestampTz now)
 {
 	PgCacheRun	run = {0};
-	bool		again = plan->retry != DT_NOEND && plan->retry < plan->next;
+	bool		again = pgcache_plan_is_retry(plan, now);
 	const char *reason = again ? "retry" : plan->reason;
 	int			slot;
 
@@ -265,7 +265,7 @@ start(PgCachePlan *plan, TimestampTz now)
 		return false;
 	}
 	no_process_logged = false;
-	pgcache_plan_started(plan, now);
+	pgcache_plan_started(plan, again, now);
 	pgcache_runs_set_id(slot, run.number,
 						pgcache_warm_log_start(run.name, run.owner, now, run.attempt, reason));
 	return true;

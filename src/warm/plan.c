@@ -136,7 +136,7 @@ begin_looking(PgCachePlan *plan)
 	plan->incarnation = space->incarnation;
 	(void) look_at_tags(plan);
 	count_invalidations(plan, &plan->seen_tag, &plan->seen_other);
-	plan->touched = DT_NOBEGIN + TOUCHED;
+	plan->touched = pgcache_clock_now() - TOUCHED;
 }
 
 /* ---- starts and ends -------------------------------------------------------- */
@@ -148,18 +148,22 @@ pgcache_plan_due(PgCachePlan *plan, TimestampTz now)
 	return plan->enabled ? Min(plan->next, plan->retry) : DT_NOEND;
 }
 
-void
-pgcache_plan_started(PgCachePlan *plan, TimestampTz now)
+bool
+pgcache_plan_is_retry(const PgCachePlan *plan, TimestampTz now)
 {
-	/* Another attempt leaves the regular start where it was. */
-	if (plan->retry != DT_NOEND && plan->retry < plan->next)
-		plan->retry = DT_NOEND;
-	else
+	return plan->retry <= now && plan->next > now;
+}
+
+/* Another attempt leaves the regular start where it was. */
+void
+pgcache_plan_started(PgCachePlan *plan, bool retry, TimestampTz now)
+{
+	if (!retry)
 	{
 		plan->attempts = 0;
-		plan->retry = DT_NOEND;
 		plan_next(plan, now);
 	}
+	plan->retry = DT_NOEND;
 	plan->attempts++;
 	plan->last_start = now;
 }

@@ -226,8 +226,11 @@ extern TimestampTz pgcache_plan_due(PgCachePlan *plan, TimestampTz now);
 /* Looks whether what it waits for has happened, when that is no time. */
 extern void pgcache_plan_look(PgCachePlan *plan, TimestampTz now);
 
+/* Whether what is due is another attempt, and no regular start. */
+extern bool pgcache_plan_is_retry(const PgCachePlan *plan, TimestampTz now);
+
 /* Plans the next after one was started; after one ended. */
-extern void pgcache_plan_started(PgCachePlan *plan, TimestampTz now);
+extern void pgcache_plan_started(PgCachePlan *plan, bool retry, TimestampTz now);
 extern void pgcache_plan_ended(PgCachePlan *plan, const PgCacheRun *run, TimestampTz now);
 
 #endif							/* PGCACHE_WARM_WARM_INTERNAL_H */

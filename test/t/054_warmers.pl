@@ -1,0 +1,393 @@
+# Warmers that run by their schedules, in processes of their own.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use PgCacheTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+plan skip_all => 'needs the test build' unless $ENV{PGCACHE_TEST};
+
+# The clock is set forward, which wakes the workers; else they sleep.
+my $node = new_server('main',
+	"max_worker_processes = 12",
+	"pg_cache.memory = '64MB'",
+	"pg_cache.max_warmers = 2",
+	"wal_level = replica",
+	"max_wal_senders = 4",
+	"log_timezone = 'Europe/Berlin'");
+install_test_functions($node);
+wait_for_workers($node, 'postgres', 'there is a worker');
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+sub advance
+{
+	sql("SELECT pgcache_test_advance_clock('$_[0]')");
+	return;
+}
+
+# Waits for n finished runs of a warmer, and gives columns of its last one.
+sub wait_for_runs
+{
+	my ($name, $n, $columns) = @_;
+	$node->poll_query_until('postgres',
+		"SELECT count(*) >= $n FROM cache_warmer_runs WHERE name = '$name' AND finished_at IS NOT NULL")
+	  or die "no $n runs of $name";
+	return sql("SELECT " . ($columns // 'rows, attempt, reason, error')
+		  . " FROM cache_warmer_runs WHERE name = '$name' ORDER BY id DESC LIMIT 1");
+}
+
+sub runs
+{
+	return sql("SELECT count(*) FROM cache_warmer_runs WHERE name = '$_[0]'");
+}
+
+# Until the worker has looked at everything that it was told, which it does in
+# order: this warmer runs after what was due before.
+my $markers = 0;
+sub worker_has_looked
+{
+	my $name = 'marker ' . ++$markers;
+	sql("SELECT cache_create_warmer('$name', 'VALUES (1, 1)', '1 ms', namespace => 'markers')");
+	advance('1 s');
+	wait_for_runs($name, 1);
+	sql("SELECT cache_drop_warmer('$name')");
+	return;
+}
+
+sql(q{
+SELECT cache_create_namespace('markers');
+CREATE TABLE items (id int PRIMARY KEY, name text);
+INSERT INTO items SELECT i, 'item ' || i FROM generate_series(1, 1000) i;
+CREATE ROLE alice LOGIN;
+CREATE ROLE power SUPERUSER LOGIN;
+GRANT SELECT ON items TO alice;
+GRANT alice TO power;
+});
+
+# ---- an interval
+
+sql("SELECT cache_create_warmer('interval', 'SELECT id, name FROM items', '1 hour')");
+worker_has_looked();
+is(runs('interval'), 0, 'not before its time');
+advance('59 min');
+worker_has_looked();
+advance('1 min');
+is(wait_for_runs('interval', 1), '1000|1|schedule|', 'after an hour');
+is(sql("SELECT cache_get('1'), cache_get('1000')"), 'item 1|item 1000', 'its rows are in the cache');
+is(sql(q{SELECT finished_at >= started_at, bytes, owner, sqlstate IS NULL FROM cache_warmer_runs WHERE name = 'interval'}),
+	't|' . sql('SELECT sum(octet_length(id::text) + octet_length(name)) FROM items') . '|postgres|t', 'the row is complete')
+  if sql('SELECT current_user') eq 'postgres';
+advance('1 hour');
+wait_for_runs('interval', 2);
+advance('5 hours');
+wait_for_runs('interval', 3);
+worker_has_looked();
+is(runs('interval'), 3, 'what was missed is not made up for');
+sql("SELECT cache_alter_warmer('interval', enabled => false)");
+advance('5 hours');
+worker_has_looked();
+is(runs('interval'), 3, 'not while disabled');
+sql("SELECT cache_drop_warmer('interval')");
+
+# ---- cron, in its own zone and in the server's
+
+sql(q{
+SELECT cache_create_warmer('berlin', $$SELECT 'berlin', 1$$, '30 7 * * *');
+SELECT cache_create_warmer('new york', $$SELECT 'new york', 1$$, '30 7 * * *', time_zone => 'America/New_York');
+});
+worker_has_looked();
+advance('1 day');
+wait_for_runs('berlin', 1);
+wait_for_runs('new york', 1);
+
+# The first start is late, because the clock jumped.  The next is at its time: one
+# step short of it there is none, and a step further there is.
+for my $case ([ 'berlin', 'Europe/Berlin' ], [ 'new york', 'America/New_York' ])
+{
+	my ($name, $zone) = @$case;
+	my $before = runs($name);
+	my $left = sql(qq{
+		WITH clock AS (SELECT cache_clock_timestamp() AT TIME ZONE '$zone' AS now),
+		day AS (SELECT now, date_trunc('day', now) + interval '7:30' AS at FROM clock)
+		SELECT (CASE WHEN at <= now THEN at + '1 day' ELSE at END) AT TIME ZONE '$zone'
+			- now AT TIME ZONE '$zone' - interval '10 min' FROM day});
+	advance($left) unless $left =~ /^-/;
+	worker_has_looked();
+	is(runs($name), $before, "$name: not ten minutes before its time") unless $left =~ /^-/;
+	advance('10 min');
+	wait_for_runs($name, $before + 1);
+	is(sql(qq{SELECT to_char(started_at AT TIME ZONE '$zone', 'HH24:MI') BETWEEN '07:30' AND '07:40'
+		FROM cache_warmer_runs WHERE name = '$name' ORDER BY id DESC LIMIT 1}), 't', "$name: at half past seven there");
+}
+sql("SELECT cache_drop_warmer('berlin'), cache_drop_warmer('new york')");
+
+# ---- jitter is bounded
+
+sql("SELECT cache_create_warmer('jitter', 'VALUES (1, 1)', '1 hour', jitter => '10 min')");
+worker_has_looked();
+advance('59 min');
+worker_has_looked();
+is(runs('jitter'), 0, 'jitter: not before the time');
+advance('11 min');
+is(wait_for_runs('jitter', 1), '1|1|schedule|', 'jitter: not later than the time and the jitter');
+sql("SELECT cache_drop_warmer('jitter')");
+
+# ---- errors, retries
+
+sql(q{SELECT cache_create_warmer('broken', 'SELECT id, 1 / (id - 500) FROM items ORDER BY id', '1 day', max_attempts => 3)});
+worker_has_looked();
+advance('1 day');
+is(wait_for_runs('broken', 1, 'attempt, reason, sqlstate, error, rows < 1000'),
+	'1|schedule|22012|division by zero|t', 'an error');
+is(sql("SELECT count(*) FROM cache_entries WHERE key = '499' AND type = 'int'::regtype"), 0, 'and nothing is put');
+advance('3 s');
+worker_has_looked();
+is(runs('broken'), 1, 'a pause of five seconds');
+advance('1 s');
+is(wait_for_runs('broken', 2, 'attempt, reason, sqlstate'), '2|retry|22012', 'tried again');
+advance('8 s');
+worker_has_looked();
+is(runs('broken'), 2, 'then one of ten');
+advance('1 s');
+is(wait_for_runs('broken', 3, 'attempt, reason'), '3|retry', 'and again');
+advance('1 hour');
+worker_has_looked();
+is(runs('broken'), 3, 'no fourth attempt');
+sql(q{SELECT cache_alter_warmer('broken', query => 'SELECT id, id FROM items')});
+advance('1 day');
+is(wait_for_runs('broken', 4), '1000|1|schedule|', 'the next regular run is a first attempt');
+sql("SELECT cache_drop_warmer('broken')");
+
+# ---- a table that was altered
+
+sql(q{
+CREATE TABLE pair (a text, b text);
+INSERT INTO pair VALUES ('pair', 'one'), ('pair', 'two');
+SELECT cache_create_warmer('pair', 'TABLE pair', '1 day', max_attempts => 1);
+});
+worker_has_looked();
+advance('1 day');
+is(wait_for_runs('pair', 1), '2|1|schedule|', 'duplicate keys');
+is(sql("SELECT cache_get('pair')"), 'two', 'the last one wins');
+sql('ALTER TABLE pair ADD c text');
+advance('1 day');
+is(wait_for_runs('pair', 2, 'sqlstate, error'), '42804|query of a warmer must have two columns, the key and the value', 'a third column');
+sql('DROP TABLE pair');
+advance('1 day');
+is(wait_for_runs('pair', 3, 'sqlstate, error'), '42P01|relation "pair" does not exist', 'no table');
+sql("SELECT cache_drop_warmer('pair')");
+
+# ---- timeout, cancel, not twice at once, progress
+
+sql(q{SELECT cache_create_warmer('slow', $$SELECT 'slow', pg_sleep(600)$$, '1 day', timeout => '200 ms', max_attempts => 1)});
+worker_has_looked();
+advance('1 day');
+is(wait_for_runs('slow', 1, 'sqlstate, error'), '57014|canceling statement due to statement timeout', 'timeout');
+
+sql(q{SELECT cache_alter_warmer('slow', query => $$SELECT CASE WHEN i > 100 THEN pg_sleep(600)::text ELSE 'slow ' || i END, i
+	FROM generate_series(1, 200) i$$, schedule => '@daily', timeout => '1 day', max_attempts => 5)});
+worker_has_looked();
+advance('1 day');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM cache_warmer_progress p JOIN pg_stat_activity a USING (pid)
+	WHERE p.name = 'slow' AND p.rows > 0 AND p.bytes > 0 AND p.attempt = 1 AND a.backend_type = 'pg_cache warmer'
+	AND a.application_name = 'pg_cache warmer slow' AND a.query LIKE '%pg_sleep%'}), 'progress of a run');
+is(sql("SELECT finished_at IS NULL, rows IS NULL FROM cache_warmer_runs WHERE name = 'slow' ORDER BY id DESC LIMIT 1"), 't|t', 'its row has no end yet');
+advance('3 days');
+worker_has_looked();
+is(runs('slow'), 2, 'it is not started twice');
+like(query_error($node, "SELECT cache_run_warmer('slow')"), qr/55006.*is running already/s, 'nor by hand');
+sql("SELECT pg_cancel_backend(pid) FROM cache_warmer_progress");
+is(wait_for_runs('slow', 2, 'sqlstate, error'), '57014|canceling statement due to user request', 'cancelled');
+advance('1 hour');
+worker_has_looked();
+is(runs('slow'), 2, 'what was cancelled is not tried again');
+is(sql('SELECT count(*) FROM cache_warmer_progress'), 0, 'no progress any more');
+
+advance('1 day');
+$node->poll_query_until('postgres', "SELECT rows > 0 FROM cache_warmer_progress WHERE name = 'slow'");
+sql("SELECT pg_terminate_backend(pid) FROM cache_warmer_progress");
+is(wait_for_runs('slow', 3, 'sqlstate'), '57P01', 'terminated');
+sql("SELECT cache_drop_warmer('slow')");
+
+# ---- max_warmers
+
+sql(q{
+SELECT cache_create_warmer('long ' || i, format($$SELECT %L || pg_sleep(600)::text, 1$$, i), '1 day') FROM generate_series(1, 4) i});
+worker_has_looked();
+advance('1 day');
+ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'pg_cache warmer'"), 'as many as max_warmers');
+is(sql("SELECT count(*) FROM cache_warmer_runs WHERE name LIKE 'long %'"), 2, 'the others wait');
+sql("SELECT cache_alter_warmer(name, query => 'VALUES (1, 2)') FROM cache_warmers WHERE name LIKE 'long %'");
+sql("SELECT pg_cancel_backend(pid) FROM cache_warmer_progress");
+ok($node->poll_query_until('postgres', "SELECT count(DISTINCT name) = 4 FROM cache_warmer_runs WHERE name LIKE 'long %' AND finished_at IS NOT NULL"), 'and run when there is room');
+sql("SELECT cache_drop_warmer(name) FROM (SELECT name FROM cache_warmers WHERE name LIKE 'long %' OFFSET 0) x");
+
+# ---- @invalidate
+
+sql(q{
+SELECT cache_create_namespace('tagged');
+SELECT cache_create_warmer('invalidated', $$SELECT 'k' || id, name FROM items$$, '@invalidate', namespace => 'tagged', tags => ARRAY['items']);
+});
+advance('1 day');
+worker_has_looked();
+is(runs('invalidated'), 0, 'nothing was invalidated');
+sql("SELECT cache_run_warmer('invalidated')");
+advance('1 min');
+worker_has_looked();
+is(runs('invalidated'), 1, 'its own puts do not start it');
+sql("SELECT cache_invalidate_tags(ARRAY['others'], 'tagged')");
+advance('1 s');
+worker_has_looked();
+is(runs('invalidated'), 1, 'nor do tags of others');
+sql("SELECT cache_invalidate_tags(ARRAY['items'], 'tagged')");
+is(sql("SELECT cache_exists('k1', 'tagged')"), 'f', 'its entries are gone');
+advance('1 s');
+is(wait_for_runs('invalidated', 2), '1000|1|invalidation|', 'its tag does');
+is(sql("SELECT cache_get('k1', 'tagged')"), 'item 1', 'they are back');
+advance('1 min');
+worker_has_looked();
+is(runs('invalidated'), 2, 'once');
+sql("SELECT cache_invalidate_pattern('k9%', 'tagged')");
+advance('2 s');
+is(wait_for_runs('invalidated', 3), '1000|1|invalidation|', 'a pattern does');
+sql("BEGIN; SELECT cache_clear('tagged'); ROLLBACK");
+advance('2 s');
+worker_has_looked();
+is(runs('invalidated'), 3, 'what was rolled back does not');
+sql("SELECT cache_clear('tagged')");
+advance('2 s');
+wait_for_runs('invalidated', 4);
+sql("SELECT cache_drop_warmer('invalidated')");
+
+# ---- connected as the owner
+
+sql(q{
+CREATE FUNCTION who() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RESET ROLE;
+    RESET SESSION AUTHORIZATION;
+    RETURN session_user || ' ' || current_user;
+END $$;
+CREATE FUNCTION climb() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    SET ROLE power;
+    RETURN current_user;
+END $$;
+SET ROLE alice;
+SELECT cache_create_warmer('who', $$SELECT 'who', who()$$, '1 day', max_attempts => 1);
+SELECT cache_create_warmer('climb', $$SELECT 'climb', climb()$$, '1 day', max_attempts => 1);
+SELECT cache_create_warmer('secret', $$SELECT rolname, rolpassword FROM pg_authid$$, '1 day', max_attempts => 1);
+});
+worker_has_looked();
+advance('1 day');
+is(wait_for_runs('who', 1), '1|1|schedule|', 'RESET ROLE works');
+is(sql("SELECT cache_get('who')"), 'alice alice', 'and gains nothing');
+is(wait_for_runs('climb', 1, 'sqlstate, error'), '42501|permission denied to set role "power"', 'SET ROLE gains nothing');
+is(wait_for_runs('secret', 1, 'sqlstate'), '42501', 'no catalog that is not for her');
+sql('ALTER ROLE alice NOLOGIN');
+advance('1 day');
+is(wait_for_runs('who', 2, 'sqlstate, error, rows'), '28000|role "alice" is not permitted to log in|0', 'who may not log in runs nothing');
+sql('ALTER ROLE alice LOGIN');
+sql("SELECT cache_drop_warmer('climb'), cache_drop_warmer('secret')");
+
+# ---- many rows
+
+sql(q{SELECT cache_create_warmer('many', $$SELECT 'many ' || i, i FROM generate_series(1, 200000) i$$, '1 day', namespace => 'tagged')});
+worker_has_looked();
+advance('1 day');
+is(wait_for_runs('many', 1), '200000|1|schedule|', 'two hundred thousand rows');
+my ($entries, $last) = split /\|/, sql("SELECT count(*), cache_get('many 200000', 'tagged') FROM cache_entries WHERE namespace = 'tagged'");
+note("$entries entries of 200000 rows, with pg_cache.memory = 64MB");
+is($last, '200000', 'the last are there');
+cmp_ok($entries, '>', 10000, 'and many others');
+sql(q{SELECT cache_alter_warmer('many', max_rows => 500)});
+advance('1 day');
+is(wait_for_runs('many', 2, 'rows, error, note'), '500||stopped at max_rows, 500', 'max_rows');
+sql("SELECT cache_drop_warmer('many')");
+is_sound($node, 'after runs of all kinds');
+
+# ---- restarts
+
+sql(q{
+SELECT cache_create_warmer('start', $$SELECT 'start', 'yes'$$, '@start');
+SELECT cache_create_warmer('hourly', $$SELECT 'hourly', 'yes'$$, '1 hour');
+SELECT cache_create_warmer('sleeper', $$SELECT 'sleeper' || pg_sleep(600)::text, 'x'$$, '1 day');
+});
+worker_has_looked();
+is(runs('start'), 0, '@start: not in the server that it was created in');
+advance('1 day');
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM cache_warmer_progress WHERE name = 'sleeper'");
+sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_cache worker'");
+wait_for_workers($node, 'postgres', 'a new worker');
+worker_has_looked();
+is(sql("SELECT count(*), count(finished_at) FROM cache_warmer_runs WHERE name = 'sleeper'"), '1|0', 'a run outlives the worker');
+sql("SELECT pg_cancel_backend(pid) FROM cache_warmer_progress WHERE name = 'sleeper'");
+is(wait_for_runs('sleeper', 1, 'sqlstate'), '57014', 'and the next worker notes its end');
+advance('1 day');
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM cache_warmer_progress WHERE name = 'sleeper'");
+
+$node->restart;
+is(wait_for_runs('start', 1), '1|1|start|', '@start: after the server was started');
+is(sql("SELECT cache_get('start')"), 'yes', 'its row is there');
+is(wait_for_runs('sleeper', 2, 'sqlstate'), '57P01', 'the run that the restart ended has an end');
+my $hourly = runs('hourly');
+worker_has_looked();
+is(runs('hourly'), $hourly, 'what came in between is not made up for');
+sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_cache worker'");
+wait_for_workers($node, 'postgres', 'a new worker');
+worker_has_looked();
+is(runs('start'), 1, '@start: not after a mere restart of the worker');
+$node->stop('immediate');
+$node->start;
+wait_for_runs('start', 2);
+pass('@start: after a crash');
+sql("SELECT cache_drop_warmer('sleeper')");
+is_sound($node, 'after restarts');
+
+# ---- dump and restore
+
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $all = 'SELECT * FROM cache_warmers ORDER BY name';
+my $expected = sql($all);
+$node->command_ok([ 'pg_dump', '-f', "$dir/dump", 'postgres' ], 'dumped');
+$node->safe_psql('postgres', 'CREATE DATABASE copy');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/dump", '-d', $node->connstr('copy') ], 'restored');
+is($node->safe_psql('copy', $all), $expected, 'the warmers are there');
+is($node->safe_psql('copy', "SELECT count(*) FROM cache_warmer_runs WHERE name <> 'start'"), 0, 'and no runs');
+advance('2 hours');
+ok($node->poll_query_until('copy', "SELECT count(*) > 0 FROM cache_warmer_runs WHERE name = 'hourly' AND error IS NULL AND finished_at IS NOT NULL"), 'they run there');
+
+# ---- a database that is dropped while one of its warmers runs
+
+$node->safe_psql('copy', q{SELECT cache_create_warmer('stuck', 'SELECT pg_sleep(600)::text, 1', '1 day')});
+$node->poll_query_until('copy', "SELECT count(*) > 0 FROM cache_warmers WHERE name = 'stuck'");
+advance('1 s');
+ok($node->poll_query_until('copy', "SELECT pgcache_test_advance_clock('1 day') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress WHERE name = 'stuck')"), 'it is running');
+$node->safe_psql('postgres', 'DROP DATABASE copy');
+is(sql("SELECT count(*) FROM pg_database WHERE datname = 'copy'"), 0, 'its database is dropped');
+
+# ---- a standby
+
+$node->backup('backup');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'backup', has_streaming => 1);
+$standby->start;
+my $starts = runs('start');
+like(query_error($standby, q{SELECT cache_create_warmer('x', 'VALUES (1, 2)', '@daily')}), qr/25006/, 'standby: no new warmers');
+like(query_error($standby, q{SELECT cache_run_warmer('start')}), qr/25006/, 'standby: none by hand');
+wait_for_workers($standby, 'postgres', 'standby: a worker');
+$standby->safe_psql('postgres', "SELECT pgcache_test_advance_clock('3 days')");
+is($standby->safe_psql('postgres', "SELECT cache_exists('start'), (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_cache warmer')"), 'f|0', 'standby: none runs');
+$standby->promote;
+ok($standby->poll_query_until('postgres', "SELECT pgcache_test_advance_clock('1 s') IS NOT NULL AND count(*) > $starts FROM cache_warmer_runs WHERE name = 'start' AND finished_at IS NOT NULL"), 'they do after the promotion');
+is_sound($standby, 'standby');
+is_sound($node, 'at the end');
+$standby->stop;
+$node->stop;
+done_testing();
