@@ -340,6 +340,7 @@ static Datum
 text_or_null(const char *text, bool *isnull)
 {
 	*isnull = text == NULL || text[0] == '\0';
+
 	return *isnull ? (Datum) 0 : CStringGetTextDatum(text);
 }
 

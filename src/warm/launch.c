@@ -326,7 +326,10 @@ pgcache_warm_due(void)
 
 	begin();
 
-	/* Namespaces came or went; or the clock was put back, so that plans are void. */
+	/*
+	 * Namespaces came or went; or the clock was put back, so that plans are
+	 * void.
+	 */
 	if (plans_look && plans_changes != pg_atomic_read_u64(pgcache_space_changes))
 		plans_stale = true;
 	if (now < last_now - USECS_PER_MINUTE)

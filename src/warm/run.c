@@ -113,6 +113,13 @@ bytes_of(const Run *run, Datum value, bool isnull)
 	return strlen(DatumGetCString(value));
 }
 
+static inline void
+set_arg(FunctionCallInfo fcinfo, int n, Datum value, bool isnull)
+{
+	fcinfo->args[n].value = value;
+	fcinfo->args[n].isnull = isnull;
+}
+
 static void
 put_row(Run *run, TupleDesc desc, HeapTuple row)
 {
@@ -132,16 +139,16 @@ put_row(Run *run, TupleDesc desc, HeapTuple row)
 		key = CStringGetTextDatum(OutputFunctionCall(&run->key_out, key));
 
 	InitFunctionCallInfoData(*fcinfo, &run->put, PUT_NARGS, InvalidOid, NULL, NULL);
-	fcinfo->args[0] = (NullableDatum) {key, false};
-	fcinfo->args[1] = (NullableDatum) {value, value_isnull};
-	fcinfo->args[2] = (NullableDatum) {warmer->values[PGCACHE_WARMER_TTL],
-		warmer->nulls[PGCACHE_WARMER_TTL]};
-	fcinfo->args[3] = (NullableDatum) {warmer->values[PGCACHE_WARMER_TAGS],
-		warmer->nulls[PGCACHE_WARMER_TAGS]};
-	fcinfo->args[4] = (NullableDatum) {warmer->values[PGCACHE_WARMER_NAMESPACE], false};
-	fcinfo->args[5] = (NullableDatum) {Int32GetDatum(0), false};
-	fcinfo->args[6] = (NullableDatum) {(Datum) 0, true};
-	fcinfo->args[7] = (NullableDatum) {(Datum) 0, true};
+	set_arg(fcinfo, 0, key, false);
+	set_arg(fcinfo, 1, value, value_isnull);
+	set_arg(fcinfo, 2, warmer->values[PGCACHE_WARMER_TTL],
+			warmer->nulls[PGCACHE_WARMER_TTL]);
+	set_arg(fcinfo, 3, warmer->values[PGCACHE_WARMER_TAGS],
+			warmer->nulls[PGCACHE_WARMER_TAGS]);
+	set_arg(fcinfo, 4, warmer->values[PGCACHE_WARMER_NAMESPACE], false);
+	set_arg(fcinfo, 5, Int32GetDatum(0), false);
+	set_arg(fcinfo, 6, (Datum) 0, true);
+	set_arg(fcinfo, 7, (Datum) 0, true);
 	(void) FunctionCallInvoke(fcinfo);
 
 	/* Nobody else writes them. */
@@ -201,7 +208,7 @@ pgcache_warm_execute(const PgCacheWarmer *warmer, PgCacheRunCount *count, bool *
 	ErrorContextCallback callback = {
 		error_context_stack, add_context, WARMER_TEXT(warmer, NAME)
 	};
-	Run			run = {.count = count, .warmer = warmer};
+	Run			run = {.count = count,.warmer = warmer};
 	int			nest;
 	SPIPlanPtr	plan;
 	Portal		portal;
@@ -278,7 +285,7 @@ run_as_owner(const PgCacheWarmer *warmer, const PgCacheRun *self, int slot)
 int64
 pgcache_warmer_run_now(const PgCacheWarmer *warmer)
 {
-	PgCacheRun	run = {.by_hand = true, .attempt = 1};
+	PgCacheRun	run = {.by_hand = true,.attempt = 1};
 	Claim		claim;
 	int64		rows;
 

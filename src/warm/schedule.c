@@ -60,8 +60,7 @@ static const struct
 	const char *word;
 	const char *expression;		/* NULL: see kind */
 	PgCacheScheduleKind kind;
-}			words[] =
-{
+}			words[] = {
 	{"@hourly", "0 * * * *", PGCACHE_SCHEDULE_CRON},
 	{"@daily", "0 0 * * *", PGCACHE_SCHEDULE_CRON},
 	{"@midnight", "0 0 * * *", PGCACHE_SCHEDULE_CRON},
@@ -76,7 +75,7 @@ static const struct
 /* Where the parser is. */
 typedef struct Parser
 {
-	const char *text;
+	const char *begin;
 	const char *at;
 	PgCacheScheduleError *error;
 } Parser;
@@ -85,7 +84,7 @@ typedef struct Parser
 static bool
 refuse(const Parser *parser, const char *at, const char *message, const Field *field)
 {
-	parser->error->place = at - parser->text + 1;
+	parser->error->place = at - parser->begin + 1;
 	snprintf(parser->error->message, sizeof(parser->error->message), message,
 			 field ? field->name : "", field ? field->min : 0, field ? field->max : 0);
 	return false;
@@ -265,14 +264,14 @@ parse_cron(Parser *parser, PgCacheSchedule *schedule)
  * first three have no letters.
  */
 static bool
-looks_like_cron(const char *text)
+looks_like_cron(const char *expression)
 {
 	int			nfields = 0;
 	bool		in_field = false;
 
-	if (strchr(text, '*') != NULL)
+	if (strchr(expression, '*') != NULL)
 		return true;
-	for (const char *p = text; *p != '\0'; p++)
+	for (const char *p = expression; *p != '\0'; p++)
 	{
 		bool		blank = isspace((unsigned char) *p);
 
@@ -286,10 +285,10 @@ looks_like_cron(const char *text)
 }
 
 PgCacheScheduleParse
-pgcache_schedule_parse(const char *text, PgCacheSchedule *schedule,
+pgcache_schedule_parse(const char *expression, PgCacheSchedule *schedule,
 					   PgCacheScheduleError *error)
 {
-	Parser		parser = {text, text, error};
+	Parser		parser = {expression, expression, error};
 	int			len;
 
 	memset(schedule, 0, sizeof(*schedule));

@@ -35,8 +35,8 @@ typedef struct PgCacheSchedule
 	uint16		months;			/* from 1 */
 	uint8		weekdays;		/* Sunday is 0 */
 	bool		every_hour;		/* all hours are in the set */
-	bool		either_day;		/* days and weekdays were both restricted: one of
-								 * them is enough */
+	bool		either_day;		/* days and weekdays were both restricted: one
+								 * of them is enough */
 } PgCacheSchedule;
 
 /* Why a schedule is refused. */
@@ -54,7 +54,7 @@ typedef enum PgCacheScheduleParse
 } PgCacheScheduleParse;
 
 /* Parses all but intervals. */
-extern PgCacheScheduleParse pgcache_schedule_parse(const char *text,
+extern PgCacheScheduleParse pgcache_schedule_parse(const char *expression,
 												   PgCacheSchedule *schedule,
 												   PgCacheScheduleError *error);
 
