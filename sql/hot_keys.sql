@@ -79,7 +79,11 @@ SELECT count(cache_put('l' || i, 'v', namespace => 'hot')) FROM generate_series(
 SELECT cache_put_many(ARRAY['l1', 'l2'], ARRAY['x', 'y'], namespace => 'hot');
 SELECT count(cache_get('l' || i, 'hot')) FROM generate_series(1, 50) i;
 SELECT count(*) FROM cache_get_many(ARRAY['l1', 'l2'], 'hot');
--- puts are all counted, in the statement, so also those rolled back or in vain
+SELECT cache_create_warmer('hot', $$SELECT 'w' || i, i FROM generate_series(1, 3) i$$, '1 day', 'hot');
+SELECT cache_run_warmer('hot');
+SELECT cache_drop_warmer('hot');
+-- puts are all counted, those of warmers too: in the statement, so also those rolled
+-- back, but not those that fail
 BEGIN;
 SELECT cache_put('undone', 'v', namespace => 'hot');
 ROLLBACK;

@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "stats/stats.h"
 #include "warm/warm_internal.h"
 
 /* Bytes that are fetched at a time, about, and rows at the most. */
@@ -212,7 +213,9 @@ pgcache_warm_execute(const PgCacheWarmer *warmer, PgCacheRunCount *count, bool *
 	int			nest;
 	SPIPlanPtr	plan;
 	Portal		portal;
+	PgCacheTimer timer;
 
+	pgcache_timer_begin(&timer);
 	error_context_stack = &callback;
 	nest = NewGUCNestLevel();
 	(void) set_config_option("search_path", WARMER_TEXT(warmer, SEARCH_PATH), PGC_USERSET,
@@ -229,6 +232,7 @@ pgcache_warm_execute(const PgCacheWarmer *warmer, PgCacheRunCount *count, bool *
 	SPI_finish();
 	AtEOXact_GUC(false, nest);
 	error_context_stack = callback.previous;
+	pgcache_timer_end(&timer, PGCACHE_OPERATION_WARM, 1);
 }
 
 const char *
