@@ -1442,18 +1442,20 @@ WITH changed AS MATERIALIZED (
         greatest(clock.at - greatest(last.at, since), '0'::interval) AS span,
         s.counters,
         s.gauges,
-        cache_counted_since(s.counters, m.counters) AS c,
+        cache_counted_since(s.counters, CASE
+            WHEN m.at >= clock.reset THEN m.counters END) AS c,
         s.gauges IS DISTINCT FROM
             coalesce(m.gauges, '{0,0,0,0,0}'::bigint[]) AS gauges_changed
     FROM
-        (SELECT cache_clock_timestamp() AS at OFFSET 0) AS clock,
+        (SELECT cache_clock_timestamp() AS at, stats_reset AS reset
+            FROM cache_stats OFFSET 0) AS clock,
         cache_stats_counted() s
         LEFT JOIN cache_stats_marks m ON m.namespace_id = s.namespace_id,
         cache_stats_marks last
     WHERE
         last.namespace_id = 0 AND
         (s.counters IS DISTINCT FROM m.counters OR
-            s.gauges IS DISTINCT FROM m.gauges)
+            s.gauges IS DISTINCT FROM m.gauges OR m.at < clock.reset)
 ), marked AS (
     INSERT INTO cache_stats_marks AS m (namespace_id, at, counters, gauges)
     SELECT namespace_id, at, counters, gauges FROM changed
@@ -1687,6 +1689,25 @@ END;
 COMMENT ON FUNCTION cache_last_interval() IS
 'the last rows of cache_stats_history and cache_stats_history_total, if they are recent';
 
+-- Whoever asks sees the runs of warmers whose owner he is a member of.
+CREATE FUNCTION cache_warmers_failing()
+RETURNS float8
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+SELECT
+    pg_catalog.count(*) FILTER (WHERE last.error IS NOT NULL)::float8 /
+        nullif(pg_catalog.count(*), 0::bigint)::float8
+FROM cache_warmers w LEFT JOIN LATERAL (
+    SELECT r.error
+    FROM cache_warmer_runs r
+    WHERE r.name = w.name AND r.finished_at IS NOT NULL
+    ORDER BY r.id DESC
+    LIMIT 1::bigint) AS last ON true
+WHERE w.enabled;
+END;
+COMMENT ON FUNCTION cache_warmers_failing() IS
+'share of the enabled warmers whose last run failed; NULL if there are none';
+
 -- Ratios of what happened in the last interval; none where that is too little to
 -- say anything.
 CREATE FUNCTION cache_recent_ratios()
@@ -1755,6 +1776,7 @@ VALUES
     ('dropped_put_ratio'::text, true, true, 'dropped puts by all puts in the last interval; none below 100 puts'::text),
     ('eviction_ratio'::text, true, true, 'evictions by the sessions themselves by puts in the last interval; none below 100 puts, or while a tenth of the memory is free'::text),
     ('ghost_hit_ratio'::text, true, true, 'share of the misses in the last interval that would have been hits with more memory; none below 100 misses'::text),
+    ('warmers_failing'::text, true, false, 'share of the enabled warmers whose last run failed'::text),
     ('memory_used_ratio'::text, true, false, 'memory_used by memory_limit'::text),
     ('namespaces_used_ratio'::text, true, false, 'namespaces in use in the whole server by pg_cache.max_namespaces'::text);
 END;
@@ -1798,6 +1820,9 @@ FROM ratios r, LATERAL (VALUES
     ('eviction_ratio'::text, r.eviction_ratio),
     ('ghost_hit_ratio'::text, r.ghost_hit_ratio)) AS v (metric, value)
 WHERE v.value IS NOT NULL
+UNION ALL
+SELECT 'warmers_failing'::text, NULL::text, f
+FROM cache_warmers_failing() AS f WHERE f IS NOT NULL
 UNION ALL
 SELECT
     'memory_used_ratio'::text, NULL::text,
@@ -1854,6 +1879,7 @@ FROM (VALUES
     ('evictions_high'::text, 'eviction_ratio'::text, NULL::text, '>'::text, 0.5::float8, '15 min'::interval, 'warning'::text, '1 hour'::interval, true),
     ('stale_puts_high'::text, 'stale_put_ratio'::text, '*'::text, '>'::text, 0.25::float8, '15 min'::interval, 'warning'::text, '1 hour'::interval, true),
     ('dropped_puts_high'::text, 'dropped_put_ratio'::text, '*'::text, '>'::text, 0.1::float8, '10 min'::interval, 'critical'::text, '1 hour'::interval, true),
+    ('warmers_failing'::text, 'warmers_failing'::text, NULL::text, '>'::text, 0::float8, '0'::interval, 'warning'::text, '1 hour'::interval, true),
     ('namespaces_nearly_used_up'::text, 'namespaces_used_ratio'::text, NULL::text, '>'::text, 0.9::float8, '0'::interval, 'critical'::text, '1 hour'::interval, true))
     AS r (name, metric, namespace, comparison, threshold, for_at_least, level, cooldown, enabled);
 COMMENT ON VIEW cache_builtin_alert_rules IS
@@ -2257,6 +2283,234 @@ REVOKE ALL ON FUNCTION cache_announce_alert(cache_alerts),
     cache_evaluate_alerts() FROM PUBLIC;
 
 ---- Health and advice -------------------------------------------------------
+
+CREATE FUNCTION cache_worker_running()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgcache_sql_worker_running'
+LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION cache_worker_running() IS
+'whether this database has a background worker of pg_cache';
+
+-- Of the share of the way from a value that is good to one that is as bad as can
+-- be; nothing for a value that is not known.
+CREATE FUNCTION cache_points_lost(
+    value float8, good float8, bad float8, weight integer)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+SELECT coalesce(pg_catalog.round(
+    weight::float8 * least(greatest((value - good) / (bad - good), 0::float8), 1::float8)
+    )::integer, 0);
+END;
+COMMENT ON FUNCTION cache_points_lost(float8, float8, float8, integer) IS
+'points of cache_health() that a figure costs';
+
+-- What is looked at for cache_health(), with the points that it costs at the most
+-- and now.  Figures are of the last interval of the history; without a history the
+-- hit ratio is that since the last reset.
+CREATE FUNCTION cache_health_checks()
+RETURNS TABLE (
+    reason text, weight integer, lost integer, figure float8, description text)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 8
+BEGIN ATOMIC
+WITH stats AS MATERIALIZED (
+    SELECT
+        CASE WHEN s.hits + s.misses >= 100::bigint THEN s.hit_ratio END
+            AS hit_ratio
+    FROM cache_stats s
+), recent AS MATERIALIZED (
+    SELECT r.* FROM (SELECT) AS one
+    LEFT JOIN cache_recent_ratios() r ON r.namespace IS NULL
+), alerts AS MATERIALIZED (
+    SELECT pg_catalog.sum(CASE level
+        WHEN 'emergency'::text THEN 20::bigint
+        WHEN 'critical'::text THEN 10::bigint
+        WHEN 'warning'::text THEN 5::bigint
+        ELSE 0::bigint END)::float8 AS points
+    FROM cache_alerts WHERE closed_at IS NULL
+), figures AS (
+    SELECT v.*
+    FROM stats, recent, alerts, LATERAL (VALUES
+        ('hit_ratio'::text, 30, 0.8::float8, 0.2::float8,
+            coalesce(recent.hit_ratio, stats.hit_ratio),
+            'hits by gets'::text),
+        ('evictions'::text, 20, 0.1::float8, 1::float8,
+            recent.eviction_ratio,
+            'evictions that puts had to wait for, by puts, while memory is full'::text),
+        ('memory'::text, 15, 0.1::float8, 0.6::float8,
+            recent.ghost_hit_ratio,
+            'share of the misses that would be hits with twice the memory'::text),
+        ('stale_puts'::text, 10, 0.05::float8, 0.5::float8,
+            recent.stale_put_ratio,
+            'puts dropped because their data had changed, by puts'::text),
+        ('dropped_puts'::text, 15, 0.01::float8, 0.2::float8,
+            recent.dropped_put_ratio,
+            'puts for which there was no room, by puts'::text),
+        ('alerts'::text, 25, 0::float8, 25::float8,
+            alerts.points,
+            'open alerts: 5 for a warning, 10 if critical, 20 for an emergency'::text),
+        ('worker'::text, 30, 1::float8, 0::float8,
+            cache_worker_running()::integer::float8,
+            'whether the database''s background worker runs'::text),
+        ('warmers'::text, 15, 0::float8, 1::float8,
+            cache_warmers_failing(),
+            'share of the enabled warmers whose last run failed'::text))
+        AS v (reason, weight, good, bad, figure, description))
+SELECT
+    f.reason, f.weight,
+    cache_points_lost(f.figure, f.good, f.bad, f.weight),
+    f.figure, f.description
+FROM figures f;
+END;
+COMMENT ON FUNCTION cache_health_checks() IS
+'what cache_health() looks at: the points that it may cost and costs, and the figure; NULL where too little happened to say';
+
+CREATE FUNCTION cache_health()
+RETURNS TABLE (score integer, class text, reasons jsonb)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 1
+BEGIN ATOMIC
+WITH checks AS MATERIALIZED (
+    SELECT * FROM cache_health_checks()
+), health AS (
+    SELECT
+        greatest(100::bigint - coalesce(pg_catalog.sum(lost), 0::bigint), 0::bigint)::integer AS score,
+        coalesce(pg_catalog.jsonb_agg(
+            pg_catalog.jsonb_build_object(
+                'reason'::text, reason, 'weight'::text, weight,
+                'lost'::text, lost, 'figure'::text, figure,
+                'description'::text, description)
+            ORDER BY lost DESC, reason)
+            FILTER (WHERE lost > 0), '[]'::jsonb) AS reasons
+    FROM checks)
+SELECT
+    h.score,
+    CASE
+        WHEN h.score >= 80 THEN 'good'::text
+        WHEN h.score >= 60 THEN 'fair'::text
+        WHEN h.score >= 40 THEN 'poor'::text
+        ELSE 'critical'::text
+        END,
+    h.reasons
+FROM health h;
+END;
+COMMENT ON FUNCTION cache_health() IS
+'how well the cache does: a score from 0 to 100, good (from 80), fair (60), poor (40) or critical, and what cost points';
+
+-- Each is said with the figures that it rests on, all since the last reset.
+CREATE VIEW cache_advice AS
+WITH database AS MATERIALIZED (
+    SELECT s.*, s.hits + s.misses AS gets FROM cache_stats s
+), spaces AS MATERIALIZED (
+    SELECT
+        s.*,
+        s.bytes / nullif(s.entries, 0::bigint) AS average,
+        coalesce(n.compression, pg_catalog.current_setting(
+            'pg_cache.compression'::text)) AS compression,
+        coalesce(n.compression_threshold::bigint, pg_catalog.pg_size_bytes(
+            pg_catalog.current_setting('pg_cache.compression_threshold'::text)))
+            AS threshold
+    FROM cache_stats_namespaces s LEFT JOIN cache_namespaces n ON n.name = s.namespace)
+SELECT
+    'increase memory'::text AS advice,
+    NULL::text AS namespace,
+    pg_catalog.format(
+        'With twice the memory the hit ratio would be about %s instead of %s.'::text,
+        pg_catalog.round(((hits + ghost_hits)::float8 / gets::float8)::numeric, 3),
+        pg_catalog.round((hits::float8 / gets::float8)::numeric, 3)) AS message,
+    pg_catalog.jsonb_build_object(
+        'hit_ratio'::text, hits::float8 / gets::float8,
+        'hit_ratio_with_twice_the_memory'::text,
+            least(hits + ghost_hits, gets)::float8 / gets::float8,
+        'hits'::text, hits, 'misses'::text, misses,
+        'ghost_hits'::text, ghost_hits, 'evictions'::text, evictions,
+        'memory_limit'::text, memory_limit) AS figures
+FROM database
+WHERE gets >= 1000::bigint AND
+    ghost_hits::float8 >= 0.02::float8 * gets::float8
+UNION ALL
+SELECT
+    'lengthen the time to live'::text,
+    namespace,
+    pg_catalog.format(
+        'About %s misses were of entries that had expired, of which there were %s.'::text,
+        expired_misses, expirations),
+    pg_catalog.jsonb_build_object(
+        'expired_misses'::text, expired_misses,
+        'expirations'::text, expirations,
+        'misses'::text, misses, 'hits'::text, hits)
+FROM spaces
+WHERE expired_misses >= 100::bigint AND
+    expired_misses::float8 >= 0.25::float8 * misses::float8 AND
+    expired_misses::float8 >= 0.25::float8 * expirations::float8
+UNION ALL
+SELECT
+    'compress values'::text,
+    namespace,
+    pg_catalog.format(
+        'Values have %s bytes on average and are stored as they are.'::text,
+        average),
+    pg_catalog.jsonb_build_object(
+        'entries'::text, entries, 'bytes'::text, bytes,
+        'stored_bytes'::text, stored_bytes,
+        'average'::text, average, 'compression_threshold'::text, threshold)
+FROM spaces
+WHERE compression = 'none'::text AND average >= threshold AND
+    average >= 1024::bigint AND bytes >= 1048576::bigint
+UNION ALL
+SELECT
+    'do not cache what is never asked for'::text,
+    namespace,
+    pg_catalog.format(
+        '%s values were put and none was ever hit.'::text, puts),
+    pg_catalog.jsonb_build_object(
+        'puts'::text, puts, 'hits'::text, hits, 'misses'::text, misses,
+        'entries'::text, entries, 'memory_used'::text, memory_used)
+FROM spaces
+WHERE puts >= 100::bigint AND hits = 0::bigint
+UNION ALL
+SELECT
+    'invalidate tags less often'::text,
+    namespace,
+    pg_catalog.format(
+        'Tags were invalidated %s times for %s hits.'::text,
+        invalidations_tag, hits),
+    pg_catalog.jsonb_build_object(
+        'invalidations_tag'::text, invalidations_tag,
+        'hits'::text, hits, 'puts'::text, puts)
+FROM spaces
+WHERE invalidations_tag >= 100::bigint AND invalidations_tag > hits
+UNION ALL
+SELECT
+    'read before putting in one statement, or take a lease'::text,
+    namespace,
+    pg_catalog.format(
+        '%s puts were dropped because their data had changed, %s were stored.'::text,
+        stale_puts, puts),
+    pg_catalog.jsonb_build_object(
+        'stale_puts'::text, stale_puts, 'puts'::text, puts)
+FROM spaces
+WHERE stale_puts >= 100::bigint AND
+    stale_puts::float8 >= 0.25::float8 * puts::float8
+UNION ALL
+SELECT
+    'increase pg_cache.max_namespaces'::text,
+    NULL::text,
+    pg_catalog.format(
+        '%s of %s namespaces are in use in the whole server.'::text,
+        used, available),
+    pg_catalog.jsonb_build_object(
+        'in_use'::text, used, 'max_namespaces'::text, available)
+FROM (
+    SELECT
+        cache_namespaces_in_use() AS used,
+        pg_catalog.current_setting(
+            'pg_cache.max_namespaces'::text)::bigint AS available
+    OFFSET 0) AS namespaces
+WHERE used::float8 >= 0.8::float8 * available::float8;
+COMMENT ON VIEW cache_advice IS
+'what could be done better, in the database and in the namespaces that the current user may read, with the figures that it rests on';
+
+GRANT SELECT ON cache_advice TO PUBLIC;
 
 ---- Maintenance -------------------------------------------------------------
 

@@ -10,6 +10,9 @@ RESET client_min_messages;
 SELECT cache_clear();
 SELECT cache_create_namespace('hist a'), cache_create_namespace('hist b');
 SELECT cache_reset_stats();
+-- others may have set the clock forward
+TRUNCATE cache_stats_history, cache_stats_history_total, cache_alerts;
+UPDATE cache_stats_marks SET at = cache_clock_timestamp();
 SELECT cache_record_stats() >= 0 AS from_here_on;
 CREATE VIEW written AS
     SELECT namespace, extract(epoch FROM span)::int / 60 AS minutes, hits, misses,

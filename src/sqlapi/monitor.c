@@ -19,11 +19,13 @@
 
 #include "base/clock.h"
 #include "shmem/shmem.h"
+#include "shmem/workers.h"
 #include "space/space.h"
 
 PG_FUNCTION_INFO_V1(pgcache_sql_clock_timestamp);
 PG_FUNCTION_INFO_V1(pgcache_sql_may_read);
 PG_FUNCTION_INFO_V1(pgcache_sql_namespaces_in_use);
+PG_FUNCTION_INFO_V1(pgcache_sql_worker_running);
 PG_FUNCTION_INFO_V1(pgcache_sql_log);
 PG_FUNCTION_INFO_V1(pgcache_sql_error);
 
@@ -57,10 +59,19 @@ pgcache_sql_namespaces_in_use(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(pgcache_space_count_slots());
 }
 
+/* pg_stat_activity does not tell everybody. */
+Datum
+pgcache_sql_worker_running(PG_FUNCTION_ARGS)
+{
+	pgcache_shmem_require();
+	PG_RETURN_BOOL(pgcache_workers_inside(PGCACHE_WORKER, MyDatabaseId));
+}
+
 /* To the server log, as LOG or with urgent as WARNING. */
 Datum
 pgcache_sql_log(PG_FUNCTION_ARGS)
 {
+	pgcache_shmem_require();
 	ereport(PG_GETARG_BOOL(1) ? WARNING : LOG,
 			(errmsg_internal("%s", text_to_cstring(PG_GETARG_TEXT_PP(0))),
 			 errhidestmt(true), errhidecontext(true)));
@@ -73,6 +84,7 @@ pgcache_sql_error(PG_FUNCTION_ARGS)
 {
 	char	   *parts[4];
 
+	pgcache_shmem_require();
 	for (int i = 0; i < lengthof(parts); i++)
 		parts[i] = PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
 	if (parts[0] == NULL || strlen(parts[0]) != 5 || parts[1] == NULL)
