@@ -172,7 +172,7 @@ SELECT * FROM rounded;
 RESET pg_cache.transactional;
 SELECT round(slope::numeric, 2) AS slope, n FROM cache_trend('entries', NULL, '8 hours');
 -- nothing since: counters zero, what there is as it was
-SELECT pgcache_test_advance_clock('4 hours');
+SELECT pgcache_test_advance_clock('4 hours 30 min');
 SELECT * FROM rounded;
 SELECT pgcache_test_advance_clock('1 day');
 SELECT * FROM rounded;
