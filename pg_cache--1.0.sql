@@ -1444,8 +1444,8 @@ WITH changed AS MATERIALIZED (
         s.gauges,
         cache_counted_since(s.counters, CASE
             WHEN m.at >= clock.reset THEN m.counters END) AS c,
-        s.gauges IS DISTINCT FROM
-            coalesce(m.gauges, '{0,0,0,0,0}'::bigint[]) AS gauges_changed
+        pg_catalog.array_ne(s.gauges,
+            coalesce(m.gauges, '{0,0,0,0,0}'::bigint[])) AS gauges_changed
     FROM
         (SELECT cache_clock_timestamp() AS at, stats_reset AS reset
             FROM cache_stats OFFSET 0) AS clock,
@@ -1454,8 +1454,9 @@ WITH changed AS MATERIALIZED (
         cache_stats_marks last
     WHERE
         last.namespace_id = 0 AND
-        (s.counters IS DISTINCT FROM m.counters OR
-            s.gauges IS DISTINCT FROM m.gauges OR m.at < clock.reset)
+        (m.at IS NULL OR m.at < clock.reset OR
+            pg_catalog.array_ne(s.counters, m.counters) OR
+            pg_catalog.array_ne(s.gauges, m.gauges))
 ), marked AS (
     INSERT INTO cache_stats_marks AS m (namespace_id, at, counters, gauges)
     SELECT namespace_id, at, counters, gauges FROM changed

@@ -10,7 +10,7 @@ SET ROLE regress_pgcache_mallory;
 SET search_path = cacheinstall;
 DO $$
 DECLARE
-    types text[] := '{smallint,integer,bigint,float8,numeric,text,name,varchar,interval}';
+    types text[] := '{smallint,integer,bigint,float8,numeric,text,name,varchar,interval,timestamptz,jsonb,oid,regclass,boolean,text[],bigint[]}';
     a text;
     b text;
     op text;
@@ -26,9 +26,9 @@ BEGIN
                 EXECUTE format('CREATE FUNCTION trap_%1$s(%2$s, %3$s) RETURNS %1$s LANGUAGE plpgsql AS %4$L',
                                result, a, b, 'BEGIN RAISE ''trapped''; END');
             END LOOP;
-            FOREACH op IN ARRAY '{+,-,/,<,<=,=,>=,>}'::text[] LOOP
+            FOREACH op IN ARRAY '{+,-,*,/,%,||,->,->>,<,<=,=,<>,>=,>}'::text[] LOOP
                 EXECUTE format('CREATE OPERATOR %s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = trap_%s)',
-                               op, a, b, CASE WHEN op IN ('+', '-', '/') THEN 'float8' ELSE 'boolean' END);
+                               op, a, b, CASE WHEN op IN ('+', '-', '*', '/', '%', '||', '->', '->>') THEN 'float8' ELSE 'boolean' END);
             END LOOP;
         END LOOP;
     END LOOP;
