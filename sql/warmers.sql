@@ -237,10 +237,18 @@ CREATE TABLE other.items (id int, name text);
 INSERT INTO other.items VALUES (1, 'wrong');
 GRANT ALL ON SCHEMA other TO PUBLIC;
 GRANT SELECT ON other.items TO PUBLIC;
+CREATE TEMP TABLE items AS SELECT 1 AS id, 'wrong' AS name;
+GRANT SELECT ON pg_temp.items TO PUBLIC;
 SET search_path = other, warmers;
 SELECT cache_run_warmer('items');
 SELECT cache_get('1'), current_setting('search_path');
 SET search_path = warmers, public;
+DROP TABLE pg_temp.items;
+SET search_path = '';
+SELECT warmers.cache_create_warmer('no path', 'SELECT id, name FROM public.items', '@start');
+SELECT warmers.cache_run_warmer('no path');
+SET search_path = warmers, public;
+SELECT name, search_path FROM cache_warmers WHERE name = 'no path';
 
 -- A query that has become wrong.
 ALTER TABLE items RENAME name TO title;

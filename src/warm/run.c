@@ -203,6 +203,21 @@ add_context(void *arg)
 	errcontext("warmer \"%s\"", (const char *) arg);
 }
 
+/*
+ * Makes names mean what they did when the query was written: tables of the session's
+ * own come last.
+ */
+static void
+set_search_path(const PgCacheWarmer *warmer)
+{
+	char	   *path = WARMER_TEXT(warmer, SEARCH_PATH);
+
+	if (strstr(path, "pg_temp") == NULL)
+		path = psprintf("%s%spg_temp", path, path[0] != '\0' ? ", " : "");
+	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
 void
 pgcache_warm_execute(const PgCacheWarmer *warmer, PgCacheRunCount *count, bool *capped)
 {
@@ -218,8 +233,7 @@ pgcache_warm_execute(const PgCacheWarmer *warmer, PgCacheRunCount *count, bool *
 	pgcache_timer_begin(&timer);
 	error_context_stack = &callback;
 	nest = NewGUCNestLevel();
-	(void) set_config_option("search_path", WARMER_TEXT(warmer, SEARCH_PATH), PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	set_search_path(warmer);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	plan = pgcache_warmer_prepare(WARMER_TEXT(warmer, QUERY));

@@ -228,6 +228,18 @@ sql("SELECT pg_cancel_backend(pid) FROM cache_warmer_progress");
 ok($node->poll_query_until('postgres', "SELECT count(DISTINCT name) = 4 FROM cache_warmer_runs WHERE name LIKE 'long %' AND finished_at IS NOT NULL"), 'and run when there is room');
 sql("SELECT cache_drop_warmer(name) FROM (SELECT name FROM cache_warmers WHERE name LIKE 'long %' OFFSET 0) x");
 
+sql("ALTER SYSTEM SET pg_cache.max_warmers = 0");
+$node->reload;
+sql("SELECT cache_create_warmer('reload', 'VALUES (1, 1)', '1 hour')");
+$node->poll_query_until('postgres', "SELECT current_setting('pg_cache.max_warmers') = '0'");
+my $forward = 0;
+$node->poll_query_until('postgres', "SELECT pgcache_test_advance_clock('1 hour') IS NOT NULL") until ++$forward == 5;
+is(runs('reload'), 0, 'none with max_warmers = 0');
+sql("ALTER SYSTEM RESET pg_cache.max_warmers");
+$node->reload;
+is(wait_for_runs('reload', 1), '1|1|schedule|', 'a reload lets them run');
+sql("SELECT cache_drop_warmer('reload')");
+
 # ---- @invalidate
 
 sql(q{
@@ -371,6 +383,35 @@ advance('1 s');
 ok($node->poll_query_until('copy', "SELECT pgcache_test_advance_clock('1 day') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress WHERE name = 'stuck')"), 'it is running');
 $node->safe_psql('postgres', 'DROP DATABASE copy');
 is(sql("SELECT count(*) FROM pg_database WHERE datname = 'copy'"), 0, 'its database is dropped');
+
+# ---- no free slot of max_worker_processes
+
+{
+	# The launcher, and a worker for each of two databases.
+	my $full = new_server('full', 'max_worker_processes = 3', 'max_logical_replication_workers = 0');
+	install_test_functions($full);
+	$full->safe_psql('postgres', 'CREATE DATABASE other');
+	install($full, 'other');
+	wait_for_workers($full, 'other postgres', 'no free slot');
+	my $log = -s $full->logfile;
+	$full->safe_psql('postgres', q{SELECT cache_create_warmer('w', $$SELECT 'w', 1$$, '1 hour')});
+	$full->safe_psql('postgres', "SELECT pgcache_test_advance_clock('1 s')");
+	$full->safe_psql('postgres', "SELECT pgcache_test_advance_clock('1 hour')");
+	$full->wait_for_log(qr/LOG: .*no background worker can be started for a warmer/, $log);
+	for (1 .. 3)
+	{
+		$full->safe_psql('postgres', "SELECT pgcache_test_advance_clock('1 min')");
+	}
+	$full->safe_psql('other', 'DROP EXTENSION pg_cache');
+	wait_for_workers($full, 'postgres', 'a slot is free');
+	ok($full->poll_query_until('postgres', q{SELECT pgcache_test_advance_clock('10 s') IS NOT NULL
+		AND EXISTS (SELECT FROM cache_warmer_runs WHERE rows = 1 AND error IS NULL)}), 'it runs when there is one');
+	my @lines = slurp_file($full->logfile, $log) =~ /no background worker can be started/g;
+	is(scalar @lines, 1, 'one line in the log');
+	is($full->safe_psql('postgres', 'SELECT count(*) FROM cache_warmer_runs'), 1, 'and one row');
+	is_sound($full, 'no free slot');
+	$full->stop;
+}
 
 # ---- a standby
 
