@@ -29,6 +29,7 @@
 #include "value/value.h"
 #include "watch/watch.h"
 #include "warm/warm.h"
+#include "worker/pressure.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -54,6 +55,7 @@ _PG_init(void)
 	pgcache_watch_register();
 	pgcache_warm_register();
 	pgcache_workers_register();
+	pgcache_pressure_register();
 	pgcache_stats_register();
 #ifdef PGCACHE_TEST
 	pgcache_debug_register();

@@ -30,6 +30,10 @@ CREATE FUNCTION pgcache_test_set_clock(ahead interval) RETURNS void
 CREATE FUNCTION pgcache_test_advance_clock(by interval) RETURNS void
     AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
 
+-- Files that the launcher reads instead of its control group's; '': that again.
+CREATE FUNCTION pgcache_test_pressure(directory text) RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
 -- Breaks a rule of consistency, for all backends: see src/stamp/broken.h.
 CREATE FUNCTION pgcache_test_break(rule text) RETURNS void
     AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;

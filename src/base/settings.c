@@ -45,6 +45,8 @@ assign_bool(bool newval, void *extra)
 	pgcache_sample_countdown = 1;
 }
 
+pg_atomic_uint64 *pgcache_memory_ceiling = NULL;
+
 /* No memory at all would be a cache in which nothing stays. */
 static bool
 check_memory_limit(int *newval, void **extra, GucSource source)
@@ -82,7 +84,7 @@ pgcache_memory_bytes(void)
 }
 
 Size
-pgcache_memory_limit_bytes(void)
+pgcache_memory_limit_setting_bytes(void)
 {
 	if (pgcache_memory_limit < 0 || pgcache_memory_limit > pgcache_memory)
 		return pgcache_memory_bytes();
@@ -90,9 +92,20 @@ pgcache_memory_limit_bytes(void)
 }
 
 Size
+pgcache_memory_limit_bytes(void)
+{
+	Size		limit = pgcache_memory_limit_setting_bytes();
+	Size		ceiling = 0;
+
+	if (pgcache_memory_pressure && pgcache_memory_ceiling)
+		ceiling = pg_atomic_read_u64(pgcache_memory_ceiling);
+	return ceiling > 0 ? Min(limit, ceiling) : limit;
+}
+
+Size
 pgcache_max_value_bytes(const char **setting)
 {
-	Size		limit = pgcache_memory_limit_bytes() / 4 * 3;
+	Size		limit = pgcache_memory_limit_setting_bytes() / 4 * 3;
 	Size		size = pgcache_max_value_size < 0 ?
 	pgcache_memory_bytes() / 4 : (Size) pgcache_max_value_size;
 

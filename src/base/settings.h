@@ -14,6 +14,7 @@
 #ifndef PGCACHE_BASE_SETTINGS_H
 #define PGCACHE_BASE_SETTINGS_H
 
+#include "port/atomics.h"
 #include "utils/guc.h"
 
 typedef enum PgCacheCompression
@@ -150,6 +151,15 @@ extern void pgcache_settings_init(void);
 
 /* Bytes that pg_cache.memory and pg_cache.memory_limit now stand for. */
 extern Size pgcache_memory_bytes(void);
+extern Size pgcache_memory_limit_setting_bytes(void);
+
+/*
+ * A lower limit while memory is short, in shared memory; 0: none.  NULL until
+ * shared memory is attached.
+ */
+extern pg_atomic_uint64 *pgcache_memory_ceiling;
+
+/* Bytes that may be used now. */
 extern Size pgcache_memory_limit_bytes(void);
 
 /*

@@ -30,12 +30,14 @@
 #include "shmem/debug_point.h"
 #include "shmem/shmem.h"
 #include "shmem/workers.h"
+#include "worker/pressure.h"
 
 PG_FUNCTION_INFO_V1(pgcache_test_arm);
 PG_FUNCTION_INFO_V1(pgcache_test_disarm);
 PG_FUNCTION_INFO_V1(pgcache_test_reached);
 PG_FUNCTION_INFO_V1(pgcache_test_set_clock);
 PG_FUNCTION_INFO_V1(pgcache_test_advance_clock);
+PG_FUNCTION_INFO_V1(pgcache_test_pressure);
 PG_FUNCTION_INFO_V1(pgcache_test_raw_row);
 
 Datum
@@ -82,6 +84,16 @@ pgcache_test_advance_clock(PG_FUNCTION_ARGS)
 	pgcache_shmem_require();
 	(void) pgcache_interval_usec(PG_GETARG_INTERVAL_P(0), &usec);
 	*pgcache_clock_offset += usec;
+	pgcache_workers_wake_all();
+	PG_RETURN_VOID();
+}
+
+/* Files that the launcher reads instead of its control group's; '': that again. */
+Datum
+pgcache_test_pressure(PG_FUNCTION_ARGS)
+{
+	pgcache_shmem_require();
+	pgcache_pressure_look_at(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	pgcache_workers_wake_all();
 	PG_RETURN_VOID();
 }

@@ -488,8 +488,8 @@ pgcache_log_spoil(PgCacheOp *put, PgCacheCounter cause)
 void
 pgcache_log_heed_bounds(void)
 {
-	Size		limit = Max(pgcache_memory_limit_bytes() / PENDING_SHARE, MIN_BYTES);
-	Size		max_ops = Max(pgcache_memory_limit_bytes(), MIN_BYTES) / sizeof(PgCacheOp);
+	Size		limit = Max(pgcache_memory_limit_setting_bytes() / PENDING_SHARE, MIN_BYTES);
+	Size		max_ops = Max(pgcache_memory_limit_setting_bytes(), MIN_BYTES) / sizeof(PgCacheOp);
 	dlist_mutable_iter iter;
 	PgCacheOp  *newest;
 

@@ -21,6 +21,7 @@
 #include "base/compat.h"
 #include "shmem/shmem.h"
 #include "space/store_part.h"
+#include "worker/pressure.h"
 #include "worker/worker.h"
 
 /* The shortest time between rounds, in milliseconds. */
@@ -100,6 +101,7 @@ pgcache_upkeep(void)
 {
 	if (!pgcache_shmem_ready)
 		return;
+	pgcache_pressure_round();
 	pgcache_store_tune();
 	sweep_all();
 	while (pgcache_store_shrink(pgcache_store))

@@ -10,6 +10,7 @@
  *	  record.c		jobs: the history, alerts
  *	  step_aside.c	DROP DATABASE and its like
  *	  upkeep.c		what the launcher does to the store
+ *	  pressure.c	a lower limit while memory is short; psi.c reads Linux's files
  *
  * doc/workers.md says why it is divided like that.
  *
