@@ -27,13 +27,13 @@ find_line(const char *text, const char *word, char separator)
 {
 	Size		len = strlen(word);
 
-	while (text != NULL && *text != '\0')
+	for (const char *p = text; p != NULL && *p != '\0';)
 	{
-		if (strncmp(text, word, len) == 0 && text[len] == separator)
-			return text + len + 1;
-		text = strchr(text, '\n');
-		if (text)
-			text++;
+		if (strncmp(p, word, len) == 0 && p[len] == separator)
+			return p + len + 1;
+		p = strchr(p, '\n');
+		if (p)
+			p++;
 	}
 	return NULL;
 }
