@@ -13,14 +13,16 @@ asked AS (
 	SELECT i, floor(exp(random() * ln((SELECT count(*) FROM packages) + 1)))::bigint AS rank
 	FROM generate_series(1, :requests) AS i)
 SELECT asked.i, ranked.package FROM asked JOIN ranked USING (rank);
+CREATE INDEX ON requests (i);
 VACUUM ANALYZE requests;
 
 CREATE TABLE served (
-	how text, requests bigint, started timestamptz, finished timestamptz);
+	how text, client int, requests bigint, started timestamptz, finished timestamptz);
 
--- Serves every clients-th of the first n requests, each in a transaction of
--- its own.
-CREATE PROCEDURE serve(how text, client int, clients int, n int)
+-- Serves every clients-th of some requests, each in a transaction of its own.  (For
+-- all that is put within one CALL the data count as read when it began, so it had
+-- better be a short one.)
+CREATE PROCEDURE serve(how text, client int, clients int, first int, last int)
 LANGUAGE plpgsql AS $$
 DECLARE
 	started timestamptz := clock_timestamp();
@@ -30,7 +32,7 @@ DECLARE
 BEGIN
 	FOR name IN
 		SELECT package FROM requests
-		WHERE i <= n AND i % clients = client ORDER BY i
+		WHERE i BETWEEN first AND last AND i % clients = client ORDER BY i
 	LOOP
 		IF how = 'cached' THEN
 			result := page_cached(name);
@@ -41,12 +43,12 @@ BEGIN
 		served := served + 1;
 		COMMIT;
 	END LOOP;
-	INSERT INTO served VALUES (how, served, started, clock_timestamp());
+	INSERT INTO served VALUES (how, client, served, started, clock_timestamp());
 END
 $$;
 
 CREATE VIEW throughput AS
-SELECT how, count(*) AS sessions, sum(requests)::bigint AS requests,
+SELECT how, count(DISTINCT client) AS sessions, sum(requests)::bigint AS requests,
 	   sum(requests) / extract(epoch FROM max(finished) - min(started)) AS per_second
 FROM served GROUP BY how;
 
