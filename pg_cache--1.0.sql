@@ -759,7 +759,7 @@ COMMENT ON COLUMN cache_key_hours.namespace_id IS
 COMMENT ON COLUMN cache_key_hours.hour_of_week IS
 'in UTC, from 0, Monday''s first, to 167';
 COMMENT ON COLUMN cache_key_hours.weight IS
-'estimated requests, those of the week before counting half, and so on';
+'estimated requests, those of the week before counting half, and so on, as of seen_at';
 COMMENT ON COLUMN cache_key_hours.seen_at IS
 'beginning of the last such hour in which the key was among the heaviest';
 

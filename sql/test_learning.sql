@@ -47,8 +47,11 @@ SELECT set_time('11:00');
 SELECT cache_learn();
 SELECT * FROM hours;
 SELECT * FROM accuracy;
--- once
+-- once, and without a transaction ID when there is nothing
+BEGIN;
 SELECT cache_learn();
+SELECT pg_current_xact_id_if_assigned() IS NULL AS none;
+COMMIT;
 SELECT * FROM hours;
 
 -- the next hour: what was asked for an hour ago
