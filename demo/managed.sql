@@ -41,8 +41,10 @@ ORDER BY at;
 
 \echo 'Health, and what to do:'
 \echo
-SELECT * FROM cache_health();
-SELECT * FROM cache_advice;
+SELECT score, class FROM cache_health();
+SELECT reason, weight, lost, round(figure::numeric, 3) AS figure, description
+FROM cache_health_checks() WHERE lost > 0 ORDER BY lost DESC;
+SELECT advice, namespace, message FROM cache_advice;
 
 DO $$
 BEGIN
@@ -56,6 +58,7 @@ BEGIN
 	ASSERT (SELECT key IN (SELECT key FROM hot ORDER BY requests DESC LIMIT 3)
 			FROM hot ORDER BY sampled DESC, key LIMIT 1),
 		'the key that the samples say is hottest is not';
+	ASSERT (SELECT score BETWEEN 0 AND 100 FROM cache_health()), 'the score is none';
 	ASSERT (SELECT sum(hits) > 0 FROM cache_stats_history WHERE namespace = 'pages'),
 		'there is no history';
 END
