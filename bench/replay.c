@@ -10,7 +10,8 @@
  * trace's.  Prints a line of CSV for each trace: name, policy, memory, gets,
  * hits, miss ratio, byte miss ratio, entries at the end, and the bytes of
  * memory that an entry took beyond its value (what a simulator that knows
- * only values must be told as overhead).
+ * only values must be told as overhead).  With UPKEEP=N the store's upkeep is done
+ * after each N gets, as the launcher does it.
  */
 #include "postgres.h"
 
@@ -133,9 +134,29 @@ put_row(PgCacheStore *store, const PgCacheKey *key, const Row *row, const char *
 	pgcache_store_put(store, &item, PGCACHE_PUT_SET, 0);
 }
 
+/* What the upkeep would do, after each so many gets. */
 static void
-replay(const char *trace, PgCacheStore *store, const char *policy, Size memory)
+keep_up(PgCacheStore *store, int nparts)
 {
+	for (int i = 0; i < nparts; i++)
+	{
+		PgCacheSweep sweep;
+
+		pgcache_store_sweep_begin(store, &sweep, i);
+		while (pgcache_store_sweep_step(store, &sweep))
+			;
+		while (pgcache_store_evict_ahead(store, i))
+			;
+	}
+}
+
+static void
+replay(const char *trace, PgCacheStore *store, const char *policy, Size memory,
+	   int nparts)
+{
+	int			every = getenv("UPKEEP") ? atoi(getenv("UPKEEP")) : 0;
+	uint64		at_need,
+				ahead;
 	static char value[64 * 1024 * 1024];
 	Column		columns[MAX_COLUMNS];
 	char		line[4096];
@@ -162,6 +183,8 @@ replay(const char *trace, PgCacheStore *store, const char *policy, Size memory)
 		now = start + (row.has_time ? row.time * USECS_PER_SEC : gets);
 		pgcache_store_key(store, &key, 0, row.key, strlen(row.key));
 		gets++;
+		if (every > 0 && gets % every == 0)
+			keep_up(store, nparts);
 		bytes += row.size;
 		if (pgcache_store_find(store, &key, &ref))
 		{
@@ -173,6 +196,10 @@ replay(const char *trace, PgCacheStore *store, const char *policy, Size memory)
 			put_row(store, &key, &row, value);
 	}
 	gzclose(f);
+	pgcache_store_evicted(store, &at_need, &ahead);
+	if (every > 0)
+		printf("# upkeep every %d gets: %lld evicted at need, %lld ahead\n", every,
+			   (long long) at_need, (long long) ahead);
 	pgcache_store_memory(store, &m);
 	printf("%s,%s,%zu,%lld,%lld,%.6f,%.6f,%lld,%.1f\n", trace, policy, memory,
 		   (long long) gets, (long long) hits,
@@ -204,7 +231,8 @@ main(int argc, char **argv)
 		store = pgcache_store_attach(memory, locks, &config);
 		if (getenv("LRU_BUMP"))
 			pgcache_store_tuning(store)->lru_bump = atoi(getenv("LRU_BUMP"));
-		replay(argv[i], store, argv[1], config.memory);
+		replay(argv[i], store, argv[1], config.memory,
+			   pgcache_store_partitions(&config));
 		free(store);
 		free(locks);
 		free(memory);

@@ -55,7 +55,7 @@ static PgCacheSharedPressure *shared = NULL;
 
 /* Reads a small file; false where there is none. */
 static bool
-read_file(const char *directory, const char *name, char *text, Size size)
+read_file(const char *directory, const char *name, char *contents, Size size)
 {
 	char		path[MAXPGPATH];
 	ssize_t		n;
@@ -66,11 +66,11 @@ read_file(const char *directory, const char *name, char *text, Size size)
 	fd = BasicOpenFile(path, O_RDONLY | PG_BINARY);
 	if (fd < 0)
 		return false;
-	n = read(fd, text, size - 1);
+	n = read(fd, contents, size - 1);
 	close(fd);
 	if (n <= 0)
 		return false;
-	text[n] = '\0';
+	contents[n] = '\0';
 	return true;
 }
 
@@ -78,7 +78,7 @@ read_file(const char *directory, const char *name, char *text, Size size)
 static bool
 find_group(char *directory, Size size)
 {
-	char		text[4096];
+	char		contents[4096];
 	char		path[MAXPGPATH];
 
 #ifdef PGCACHE_TEST
@@ -88,8 +88,8 @@ find_group(char *directory, Size size)
 		return true;
 	}
 #endif
-	return read_file("/proc/self", "cgroup", text, sizeof(text)) &&
-		pgcache_psi_parse_group(text, path, sizeof(path)) &&
+	return read_file("/proc/self", "cgroup", contents, sizeof(contents)) &&
+		pgcache_psi_parse_group(contents, path, sizeof(path)) &&
 		snprintf(directory, size, "/sys/fs/cgroup%s", path) < (int) size;
 }
 
@@ -98,18 +98,18 @@ static bool
 look(PgCachePsi *psi, PgCacheMemoryEvents *events)
 {
 	char		directory[MAXPGPATH];
-	char		text[4096];
+	char		contents[4096];
 
 	memset(events, 0, sizeof(*events));
 	if (find_group(directory, sizeof(directory)))
 	{
-		if (read_file(directory, "memory.events", text, sizeof(text)))
-			(void) pgcache_psi_parse_events(text, events);
-		if (read_file(directory, "memory.pressure", text, sizeof(text)))
-			return pgcache_psi_parse(text, psi);
+		if (read_file(directory, "memory.events", contents, sizeof(contents)))
+			(void) pgcache_psi_parse_events(contents, events);
+		if (read_file(directory, "memory.pressure", contents, sizeof(contents)))
+			return pgcache_psi_parse(contents, psi);
 	}
-	return read_file("/proc/pressure", "memory", text, sizeof(text)) &&
-		pgcache_psi_parse(text, psi);
+	return read_file("/proc/pressure", "memory", contents, sizeof(contents)) &&
+		pgcache_psi_parse(contents, psi);
 }
 
 /* ---- the ceiling ------------------------------------------------------------- */
