@@ -118,6 +118,7 @@ $node->restart;
 # ---- reset
 
 my $since = $node->safe_psql('postgres', 'SELECT stats_reset FROM cache_stats');
+$node->safe_psql('other', q{SELECT cache_put('k', 'v'), cache_get('k')});
 $node->safe_psql('postgres', q{
 	SELECT cache_get('k', 'kept'), cache_put('k', 'v');
 	SELECT cache_reset_stats()});
@@ -131,6 +132,11 @@ $node->restart;
 is($node->safe_psql('postgres', $all), $zero, 'nothing comes back after a restart');
 is($node->safe_psql('postgres', 'SELECT stats_reset FROM cache_stats'), $since, 'the time of the reset does');
 isnt($node->safe_psql('other', 'SELECT stats_reset FROM cache_stats'), $since, 'it is the database\'s');
+is($node->safe_psql('other', $all), "1|0|1|0\n2\ndefault/k:1", 'another database keeps its own');
+$node->safe_psql('other', 'DROP EXTENSION pg_cache');
+$node->restart;
+install($node, 'other');
+is($node->safe_psql('other', $all), $zero, 'unless it loses the extension');
 
 # ---- a crash
 
