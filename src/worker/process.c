@@ -111,6 +111,8 @@ pgcache_process_interrupts(void)
 {
 	if (ProcDiePending)
 	{
+		/* A message serves interrupts, too, which would be a FATAL one. */
+		HOLD_INTERRUPTS();
 		ereport(DEBUG1, (errmsg_internal("%s ends", kinds[own_kind].type)));
 		proc_exit(own_kind == PGCACHE_LAUNCHER ? 1 : 0);
 	}
