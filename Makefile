@@ -189,7 +189,7 @@ jobs = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2
 # test/unit/test_NAME.c is a program that prints TAP, test/unit/fuzz_NAME.c is a
 # libFuzzer target.  Each is linked with the sources that can live without a
 # server and with shim.c, which stands in for the server functions they call.
-UNIT_SRCS ?= $(call sources,src/store/*.c src/stamp/rules.c src/stats/histogram.c src/stats/sketch.c src/worker/psi.c \
+UNIT_SRCS ?= $(call sources,src/store/*.c src/stamp/rules.c src/stats/foretold.c src/stats/histogram.c src/stats/sketch.c src/worker/psi.c \
 	src/trigger/template.c src/warm/schedule.c)
 UNIT_LIBS ?= -L$(pkglibdir) -L$(libdir) -lpgcommon -lpgport -llz4 -lzstd -lm
 

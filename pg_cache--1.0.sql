@@ -783,16 +783,16 @@ CREATE TABLE cache_prediction_accuracy (
     coverage float8,
     PRIMARY KEY (namespace, hour));
 COMMENT ON TABLE cache_prediction_accuracy IS
-'how well cache_predict() would have foretold each hour, by what was known when it began';
-COMMENT ON COLUMN cache_prediction_accuracy.hour IS 'its beginning';
+'how well cache_predict() foretold each hour when it began';
+COMMENT ON COLUMN cache_prediction_accuracy.hour IS 'the beginning of that hour';
 COMMENT ON COLUMN cache_prediction_accuracy.predicted IS
 'number of keys predicted, 100 at the most';
 COMMENT ON COLUMN cache_prediction_accuracy.asked IS
-'how many of them are known to have been asked for in that hour';
+'how many of them were asked for in that hour, by the samples that were taken';
 COMMENT ON COLUMN cache_prediction_accuracy.share IS
 'asked / predicted; NULL if nothing was predicted';
 COMMENT ON COLUMN cache_prediction_accuracy.coverage IS
-'share of the hour''s requests that were for predicted keys, as far as is known';
+'share of the hour''s requests that were for predicted keys; NULL if nothing was predicted';
 
 ALTER TABLE cache_prediction_accuracy ENABLE ROW LEVEL SECURITY;
 CREATE POLICY cache_may_read ON cache_prediction_accuracy FOR SELECT
@@ -868,11 +868,20 @@ COMMENT ON FUNCTION cache_predict(text, timestamptz, int) IS
 CREATE FUNCTION cache_key_hour_sketches(before timestamptz)
 RETURNS TABLE (
     namespace_id int, namespace text, hour timestamptz, total float8,
-    keys text[], weights float8[])
+    keys text[], weights float8[],
+    foretold int, asked int, asked_weight float8)
 AS 'MODULE_PATHNAME', 'pgcache_sql_key_hour_sketches'
 LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION cache_key_hour_sketches(timestamptz) IS
-'keys asked for in each namespace in an hour that was over before then, and has not been forgotten; total: all requests';
+'keys asked for in each namespace in an hour that was over before then, and has not been forgotten; total: all requests; of the keys that were foretold, how many were asked for, and how often';
+
+CREATE FUNCTION cache_foretell(
+    namespace_id int, hour timestamptz, keys text[])
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_foretell'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_foretell(int, timestamptz, text[]) IS
+'makes requests for these keys, 100 at the most, be counted in the hour that begins then';
 
 CREATE FUNCTION cache_forget_key_hour_sketches(before timestamptz)
 RETURNS void
@@ -882,8 +891,7 @@ COMMENT ON FUNCTION cache_forget_key_hour_sketches(timestamptz) IS
 'forgets what cache_key_hour_sketches() gives, so that the next hour can be recorded';
 
 -- The worker's, at the end of each hour.  A sketch of an hour that is over does
--- not change until it is forgotten, which comes last: after an error it is still
--- there.
+-- not change until it is forgotten: after an error it is still there.
 CREATE FUNCTION cache_learn(before timestamptz = cache_clock_timestamp())
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -901,26 +909,11 @@ DELETE FROM cache_prediction_accuracy
 WHERE hour < before -
     pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval;
 
--- Before the hour is learned.  A key that the sketch has not kept was asked for
--- as well if its entry was.
 INSERT INTO cache_prediction_accuracy (namespace, hour, predicted, asked, coverage)
 SELECT
-    s.namespace,
-    s.hour,
-    pg_catalog.count(p.key),
-    pg_catalog.count(p.key) FILTER (WHERE w.weight IS NOT NULL OR EXISTS (
-        SELECT FROM cache_entry(p.key, s.namespace) e
-        WHERE e.hits > 0::bigint AND e.last_access >= s.hour AND
-            e.last_access < s.hour + '01:00:00'::interval)),
-    least(coalesce(pg_catalog.sum(w.weight), 0::float8) / s.total, 1::float8)
+    s.namespace, s.hour, s.foretold, s.asked,
+    CASE WHEN s.foretold > 0 THEN s.asked_weight / s.total END
 FROM cache_key_hour_sketches(before) s
-    LEFT JOIN LATERAL cache_predict_keys(s.namespace_id, s.hour, 100) p ON true
-    LEFT JOIN (
-        SELECT o.namespace_id, u.key, u.weight
-        FROM cache_key_hour_sketches(before) o,
-            unnest(o.keys, o.weights) AS u (key, weight)) AS w
-        ON w.namespace_id = s.namespace_id AND w.key = p.key
-GROUP BY s.namespace, s.hour, s.total
 ON CONFLICT DO NOTHING;
 
 INSERT INTO cache_key_hours AS k (namespace_id, hour_of_week, key, weight, seen_at)
@@ -953,11 +946,18 @@ WHERE
     k.key = r.key;
 
 SELECT cache_forget_key_hour_sketches(before);
+
+SELECT cache_foretell(s.id, h.hour, ARRAY(
+    SELECT p.key FROM cache_predict_keys(s.id, h.hour, 100) p))
+FROM
+    (SELECT pg_catalog.date_trunc('hour'::text, before, 'UTC'::text) AS hour) AS h,
+    (SELECT n.id FROM cache_namespaces n UNION SELECT 1) AS s;
 END;
 COMMENT ON FUNCTION cache_learn(timestamptz) IS
 'adds the hours that were over before then to cache_key_hours, and how well they were predicted to cache_prediction_accuracy';
 
 REVOKE ALL ON FUNCTION cache_key_hour_sketches(timestamptz),
+    cache_foretell(int, timestamptz, text[]),
     cache_forget_key_hour_sketches(timestamptz), cache_learn(timestamptz)
     FROM PUBLIC;
 

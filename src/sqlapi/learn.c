@@ -2,7 +2,7 @@
  *
  * learn.c
  *	  What cache_learn() cannot do in SQL: read and forget the keys that were
- *	  asked for in hours that are over.
+ *	  asked for in hours that are over, and foretell those of the next.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -19,9 +19,11 @@
 #include "base/compat.h"
 #include "shmem/shmem.h"
 #include "space/space.h"
+#include "sqlapi/args.h"
 #include "stats/stats.h"
 
 PG_FUNCTION_INFO_V1(pgcache_sql_key_hour_sketches);
+PG_FUNCTION_INFO_V1(pgcache_sql_foretell);
 PG_FUNCTION_INFO_V1(pgcache_sql_forget_key_hour_sketches);
 
 /*
@@ -58,34 +60,78 @@ pgcache_sql_key_hour_sketches(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	TimestampTz before = PG_GETARG_TIMESTAMPTZ(0);
 	PgCacheSpaceUse *spaces;
-	int			nspaces;
+	int			n;
 
 	pgcache_shmem_require();
 	InitMaterializedSRF(fcinfo, 0);
-	spaces = pgcache_space_list(&nspaces);
-	for (int s = 0; s < nspaces; s++)
+	spaces = pgcache_space_list(&n);
+	for (int s = 0; s < n; s++)
 	{
-		Datum		values[6];
-		bool		nulls[6] = {false};
-		PgCacheHotKey *keys;
-		int			n;
-		double		total;
-		TimestampTz hour;
+		Datum		values[9];
+		bool		nulls[9] = {false};
+		PgCacheKeyHour hour;
 
 		if (spaces[s].incarnation == 0)
 			continue;
-		keys = pgcache_keys_hour(spaces[s].slot, spaces[s].incarnation, &n,
-								 &total, &hour);
-		if (n == 0 || hour + USECS_PER_HOUR > before)
+		pgcache_keys_hour(spaces[s].slot, spaces[s].incarnation, &hour);
+		if (hour.n == 0 || hour.begin + USECS_PER_HOUR > before)
 			continue;
 		values[0] = Int32GetDatum(spaces[s].key.id);
 		values[1] = CStringGetTextDatum(spaces[s].name);
-		values[2] = TimestampTzGetDatum(hour);
-		values[3] = Float8GetDatum(total);
-		add_keys(keys, n, &values[4], &values[5]);
+		values[2] = TimestampTzGetDatum(hour.begin);
+		values[3] = Float8GetDatum(hour.total);
+		add_keys(hour.keys, hour.n, &values[4], &values[5]);
+		values[6] = Int32GetDatum(hour.foretold);
+		values[7] = Int32GetDatum(hour.asked);
+		values[8] = Float8GetDatum(hour.asked_weight);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* Finds a namespace that is in use; NULL if there is none. */
+static const PgCacheSpaceUse *
+find_space(int32 id)
+{
+	int			n;
+	const PgCacheSpaceUse *spaces = pgcache_space_list(&n);
+
+	for (int s = 0; s < n; s++)
+		if (spaces[s].key.id == id && spaces[s].incarnation != 0)
+			return &spaces[s];
+	return NULL;
+}
+
+/* Foretells keys, of which it takes the first PGCACHE_MAX_FORETOLD. */
+Datum
+pgcache_sql_foretell(PG_FUNCTION_ARGS)
+{
+	const PgCacheSpaceUse *space;
+	uint64		hashes[PGCACHE_MAX_FORETOLD];
+	Datum	   *keys;
+	bool	   *nulls;
+	int			n;
+	int			m = 0;
+
+	pgcache_shmem_require();
+	space = find_space(PG_GETARG_INT32(0));
+	if (space == NULL)
+		PG_RETURN_VOID();
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT,
+					  &keys, &nulls, &n);
+	for (int i = 0; i < n && m < PGCACHE_MAX_FORETOLD; i++)
+	{
+		text	   *arg = nulls[i] ? NULL : DatumGetTextPP(keys[i]);
+		PgCacheKey	key;
+
+		if (arg == NULL)
+			continue;
+		pgcache_args_key(&key, space->slot, space->incarnation, arg);
+		hashes[m++] = key.hash;
+	}
+	pgcache_keys_foretell(space->slot, space->incarnation,
+						  PG_GETARG_TIMESTAMPTZ(1), hashes, m);
+	PG_RETURN_VOID();
 }
 
 Datum

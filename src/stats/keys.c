@@ -6,7 +6,8 @@
  * There are some blocks, each with two sketches of one namespace: one of the keys
  * hot of late, the weights of which an hour halves, and one of those asked for in
  * one hour by the clock.  When that is over it does not change any more until it
- * was taken, so that it never mixes hours.  A namespace takes a free block, or that
+ * was taken, so that it never mixes hours.  A few keys that were foretold for the
+ * hour are counted apart.  A namespace takes a free block, or that
  * of a namespace that is gone, at the first request recorded.  If there is none,
  * what it asks for is added up, until that is more than what is recorded in the
  * block used least: that one it takes.
@@ -57,6 +58,7 @@ typedef struct PgCacheSharedKeys
 	TimestampTz faded;			/* until when weights were halved */
 	TimestampTz hour;			/* beginning of that of SKETCH_HOUR; if that
 								 * is empty, nothing */
+	PgCacheForetold foretold;
 	pg_atomic_uint64 missed;	/* weight of samples that found it busy */
 } PgCacheSharedKeys;
 
@@ -155,6 +157,7 @@ begin_block(PgCacheSharedKeys *block, const PgCacheSpaceKey *key)
 	block->key = *key;
 	block->faded = pgcache_clock_statement();
 	block->hour = 0;
+	memset(&block->foretold, 0, sizeof(block->foretold));
 	pg_atomic_write_u64(&block->missed, 0);
 	for (int kind = 0; kind < NSKETCHES; kind++)
 		pgcache_sketch_init(sketch_of(block, kind), pgcache_tracked_keys);
@@ -314,8 +317,12 @@ pgcache_keys_record(const PgCacheKey *key, uint32 weight)
 		pgcache_sketch_add(sketch_of(block, SKETCH_HOT), key->hash, key->data,
 						   key->len, sum);
 		if (is_in_hour(block))
+		{
 			pgcache_sketch_add(sketch_of(block, SKETCH_HOUR), key->hash,
 							   key->data, key->len, sum);
+			if (block->foretold.hour == block->hour)
+				pgcache_foretold_add(&block->foretold, key->hash, sum);
+		}
 	}
 	LWLockRelease(lock_of(n));
 }
@@ -357,23 +364,32 @@ list_keys(const PgCacheSketch *sketch, double factor, int *n)
 	return keys;
 }
 
+static void
+describe_hour(const PgCacheSharedKeys *block, PgCacheKeyHour *result)
+{
+	result->begin = block->hour;
+	if (block->foretold.hour != block->hour)
+		return;
+	result->foretold = block->foretold.n;
+	result->asked = pgcache_foretold_asked(&block->foretold, &result->asked_weight);
+}
+
 /*
  * Copies a sketch of block b, if that is still of that incarnation, under the lock;
  * and lists the copy.
  */
-static PgCacheHotKey *
+static void
 read_keys(int b, PgCacheIncarnation incarnation, PgCacheSketchKind kind,
-		  int *n, double *total, TimestampTz *hour)
+		  PgCacheKeyHour *result)
 {
 	Size		size = pgcache_sketch_size(Max(pgcache_tracked_keys, 1));
 	PgCacheSketch *copy = palloc_extended(size, MCXT_ALLOC_HUGE);
-	PgCacheHotKey *keys;
 	int64		hours;
 	double		factor = 1;
 
+	memset(result, 0, sizeof(*result));
 	copy->n = 0;
 	copy->total = 0;
-	*hour = 0;
 	if (b >= 0)
 	{
 		PgCacheSharedKeys *block = block_at(b);
@@ -384,14 +400,14 @@ read_keys(int b, PgCacheIncarnation incarnation, PgCacheSketchKind kind,
 			memcpy(copy, sketch_of(block, kind), size);
 			if (kind == SKETCH_HOT)
 				factor = fading(block, &hours);
-			*hour = block->hour;
+			else
+				describe_hour(block, result);
 		}
 		LWLockRelease(lock_of(b));
 	}
-	keys = list_keys(copy, factor, n);
-	*total = copy->total * factor;
+	result->keys = list_keys(copy, factor, &result->n);
+	result->total = copy->total * factor;
 	pfree(copy);
-	return keys;
 }
 
 PgCacheHotKey *
@@ -399,23 +415,40 @@ pgcache_keys_hot(const PgCacheSpaceUse *space, int *n)
 {
 	PgCacheIncarnation incarnation = space->incarnation;
 	int			b = incarnation != 0 ? find_block(space->slot, incarnation) : -1;
-	double		total;
-	TimestampTz hour;
+	PgCacheKeyHour result;
 
 	if (b < 0)
 	{
 		incarnation = 0;
 		b = find_saved_block(&space->key);
 	}
-	return read_keys(b, incarnation, SKETCH_HOT, n, &total, &hour);
+	read_keys(b, incarnation, SKETCH_HOT, &result);
+	*n = result.n;
+	return result.keys;
 }
 
-PgCacheHotKey *
-pgcache_keys_hour(uint16 slot, PgCacheIncarnation incarnation, int *n,
-				  double *total, TimestampTz *hour)
+void
+pgcache_keys_hour(uint16 slot, PgCacheIncarnation incarnation,
+				  PgCacheKeyHour *hour)
 {
-	return read_keys(find_block(slot, incarnation), incarnation, SKETCH_HOUR, n, total,
-					 hour);
+	read_keys(find_block(slot, incarnation), incarnation, SKETCH_HOUR, hour);
+}
+
+void
+pgcache_keys_foretell(uint16 slot, PgCacheIncarnation incarnation,
+					  TimestampTz hour, const uint64 *hashes, int n)
+{
+	int			b = find_block(slot, incarnation);
+	PgCacheSharedKeys *block;
+
+	if (b < 0)
+		return;
+	block = block_at(b);
+	LWLockAcquire(lock_of(b), LW_EXCLUSIVE);
+	if (block->incarnation == incarnation &&
+		(block->foretold.hour != hour || block->foretold.n == 0))
+		pgcache_foretold_set(&block->foretold, hour, hashes, n);
+	LWLockRelease(lock_of(b));
 }
 
 void

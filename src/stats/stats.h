@@ -8,6 +8,7 @@
  *	  histogram.c	one histogram; runs without a server in unit tests
  *	  sketch.c		space-saving tables; runs without a server in unit tests
  *	  keys.c		the sketches of each namespace, in shared memory
+ *	  foretold.c	keys that were foretold for an hour
  *	  learn.c		when an hour is over
  *	  file.c		what survives a clean restart
  *
@@ -23,6 +24,7 @@
 
 #include "base/settings.h"
 #include "space/space.h"
+#include "stats/foretold.h"
 #include "stats/histogram.h"
 #include "stats/sketch.h"
 #include "store/store.h"
@@ -120,17 +122,34 @@ extern void pgcache_keys_record(const PgCacheKey *key, uint32 weight);
  */
 extern PgCacheHotKey *pgcache_keys_hot(const PgCacheSpaceUse *space, int *n);
 
-/*
- * The keys asked for in the hour by the clock of which the namespace's hourly
- * sketch is, most frequent first, palloc'd.  *total: the weight of all requests, of
- * keys that are not among them too.  *hour: its beginning.  If that hour is over,
- * the answer stays the same until it is forgotten; then another hour begins with
- * the next request.
- */
-extern PgCacheHotKey *pgcache_keys_hour(uint16 slot, PgCacheIncarnation incarnation,
-										int *n, double *total, TimestampTz *hour);
+/* An hour by the clock. */
+typedef struct PgCacheKeyHour
+{
+	TimestampTz begin;
+	double		total;			/* requests, for all keys */
+	int			n;
+	PgCacheHotKey *keys;		/* most frequent first, palloc'd */
+	int			foretold;		/* keys */
+	int			asked;			/* so many of these were asked for, */
+	double		asked_weight;	/* so often together */
+} PgCacheKeyHour;
 
-/* Forgets it, if it was over before then. */
+/*
+ * The keys asked for in the hour of which the namespace's hourly sketch is.  If
+ * that hour is over, the answer stays the same until it is forgotten; then another
+ * hour begins with the next request.
+ */
+extern void pgcache_keys_hour(uint16 slot, PgCacheIncarnation incarnation,
+							  PgCacheKeyHour *hour);
+
+/*
+ * Foretells keys, by their hashes, for the hour that begins then; has no effect if
+ * some were foretold for it already, or nothing is recorded of the namespace.
+ */
+extern void pgcache_keys_foretell(uint16 slot, PgCacheIncarnation incarnation,
+								  TimestampTz hour, const uint64 *hashes, int n);
+
+/* Forgets the hour, if it was over before then. */
 extern void pgcache_keys_forget_hour(uint16 slot, PgCacheIncarnation incarnation,
 									 TimestampTz before);
 
