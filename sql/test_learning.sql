@@ -181,9 +181,19 @@ RESET ROLE;
 DELETE FROM cache_stats_history;
 
 SELECT pgcache_test_set_clock('0');
-SELECT * FROM cache_check();
 DROP VIEW hours, accuracy;
 DROP FUNCTION ask, set_time, at;
+SET client_min_messages = warning;
+DO $$
+DECLARE
+    f regprocedure;
+BEGIN
+    FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'pgcache\_test\_%' LOOP
+        EXECUTE format('DROP FUNCTION %s', f);
+    END LOOP;
+END $$;
+RESET client_min_messages;
 DROP TABLE monday;
 SELECT cache_drop_namespace('learned'), cache_drop_namespace('other');
 DROP ROLE regress_pgcache_nobody, regress_pgcache_monitor;
+SELECT * FROM cache_check();
