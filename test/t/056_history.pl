@@ -75,16 +75,16 @@ recorded(11, 'and from then on');
 $node->safe_psql('postgres', q{ALTER SYSTEM RESET pg_cache.stats_interval});
 $node->reload;
 
-# What was counted by nobody's row yet when the server stops is in the first one
-# after, if it was kept; nothing counts twice.
+# What was in no row yet when the server stopped is in the first one after.
 gets(5);
 advance('5 min');
 recorded(16, 'before the restart');
+gets(5);
 $node->restart;
 wait_for_workers($node, 'postgres', 'the worker is back');
 gets(6);
 advance('10 min');
-recorded(22, 'a restart neither loses nor repeats anything');
+recorded(27, 'a restart neither loses nor repeats anything');
 
 # A crash sets the counters back; what follows counts from zero.
 my $worker = worker_of($node, 'postgres');
@@ -93,7 +93,7 @@ ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_stat_activit
 	WHERE backend_type = 'pg_cache worker' AND pid <> $worker"), 'back after a crash');
 gets(2);
 advance('10 min');
-recorded(24, 'after a crash what was counted since');
+recorded(29, 'after a crash what was counted since');
 is($node->safe_psql('postgres', q{
 	SELECT count(*) FROM cache_stats_history WHERE least(hits, misses, puts, deletes, invalidations) < 0}),
 	'0', 'nothing negative');
