@@ -1083,8 +1083,8 @@ COMMENT ON FUNCTION cache_warmer_run_start(text, regrole, timestamptz, integer, 
 'notes that a warmer was started; returns the run''s id';
 
 CREATE FUNCTION cache_warmer_run_end(
-    run bigint, finished_at timestamptz, rows bigint, bytes bigint,
-    sqlstate text, error text, note text)
+    run bigint, started_at timestamptz, finished_at timestamptz, rows bigint,
+    bytes bigint, sqlstate text, error text, note text)
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
@@ -1095,9 +1095,9 @@ UPDATE cache_warmer_runs r SET
     sqlstate = cache_warmer_run_end.sqlstate,
     error = cache_warmer_run_end.error,
     note = cache_warmer_run_end.note
-WHERE r.id = run;
+WHERE r.id = run AND r.started_at = cache_warmer_run_end.started_at;
 END;
-COMMENT ON FUNCTION cache_warmer_run_end(bigint, timestamptz, bigint, bigint, text, text, text) IS
+COMMENT ON FUNCTION cache_warmer_run_end(bigint, timestamptz, timestamptz, bigint, bigint, text, text, text) IS
 'notes the end of a run';
 
 CREATE FUNCTION cache_warmer_runs_close(running bigint[])
@@ -1153,7 +1153,7 @@ COMMENT ON FUNCTION cache_warmer_runs_past(timestamptz) IS
 
 REVOKE ALL ON FUNCTION
     cache_warmer_run_start(text, regrole, timestamptz, integer, text, timestamptz),
-    cache_warmer_run_end(bigint, timestamptz, bigint, bigint, text, text, text),
+    cache_warmer_run_end(bigint, timestamptz, timestamptz, bigint, bigint, text, text, text),
     cache_warmer_runs_close(bigint[]),
     cache_warmer_runs_trim(),
     cache_warmer_runs_past(timestamptz) FROM PUBLIC;

@@ -345,23 +345,28 @@ text_or_null(const char *text, bool *isnull)
 }
 
 void
-pgcache_warm_log_end(int64 id, TimestampTz at, int64 rows, int64 bytes,
-					 const char *sqlstate, const char *error, const char *note)
+pgcache_warm_log_end(int64 id, TimestampTz started, TimestampTz ended, int64 rows,
+					 int64 bytes, const char *sqlstate, const char *error,
+					 const char *note)
 {
-	const Oid	types[] = {INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	const Oid	types[] = {
+		INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID
+	};
 	bool		nulls[lengthof(types)] = {0};
 	Datum		args[lengthof(types)];
 	AsOwner		as;
 
 	args[0] = Int64GetDatum(id);
-	args[1] = TimestampTzGetDatum(at);
-	args[2] = Int64GetDatum(rows);
-	args[3] = Int64GetDatum(bytes);
-	args[4] = text_or_null(sqlstate, &nulls[4]);
-	args[5] = text_or_null(error, &nulls[5]);
-	args[6] = text_or_null(note, &nulls[6]);
+	args[1] = TimestampTzGetDatum(started);
+	args[2] = TimestampTzGetDatum(ended);
+	args[3] = Int64GetDatum(rows);
+	args[4] = Int64GetDatum(bytes);
+	args[5] = text_or_null(sqlstate, &nulls[5]);
+	args[6] = text_or_null(error, &nulls[6]);
+	args[7] = text_or_null(note, &nulls[7]);
 	begin_as_owner(&as);
-	execute(psprintf("SELECT %s.cache_warmer_run_end($1, $2, $3, $4, $5, $6, $7)", as.schema),
+	execute(psprintf("SELECT %s.cache_warmer_run_end($1, $2, $3, $4, $5, $6, $7, $8)",
+					 as.schema),
 			lengthof(types), types, args, nulls, SPI_OK_SELECT);
 	end_as_owner(&as);
 }

@@ -160,7 +160,7 @@ note_ends(TimestampTz now)
 
 		if (!pgcache_runs_copy(i, &run) || run.state != PGCACHE_RUN_DONE)
 			continue;
-		pgcache_warm_log_end(run.id, run.ended, run.rows, run.bytes,
+		pgcache_warm_log_end(run.id, run.started, run.ended, run.rows, run.bytes,
 							 run.failed ? run.sqlstate : NULL,
 							 run.failed ? run.error : NULL, run.note);
 		pgcache_runs_free(i, run.number);

@@ -95,6 +95,13 @@ look_at_tags(PgCachePlan *plan)
 	return changed;
 }
 
+/* A counter that was set back to zero begins anew. */
+static bool
+has_risen(uint64 count, uint64 before)
+{
+	return count > before || (count < before && count > 0);
+}
+
 void
 pgcache_plan_look(PgCachePlan *plan, TimestampTz now)
 {
@@ -107,8 +114,8 @@ pgcache_plan_look(PgCachePlan *plan, TimestampTz now)
 	if (look_at_tags(plan))
 		plan->touched = now;
 	count_invalidations(plan, &tag, &other);
-	rose = other > plan->seen_other ||
-		(tag > plan->seen_tag &&
+	rose = has_risen(other, plan->seen_other) ||
+		(has_risen(tag, plan->seen_tag) &&
 		 (plan->ntags == 0 || now - plan->touched < TOUCHED));
 	plan->seen_tag = tag;
 	plan->seen_other = other;

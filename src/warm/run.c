@@ -285,6 +285,7 @@ run_as_owner(const PgCacheWarmer *warmer, const PgCacheRun *self, int slot)
 	int			nest = NewGUCNestLevel();
 	bool		capped;
 	int64		rows;
+	int64		id;
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(self->owner, context | SECURITY_RESTRICTED_OPERATION);
@@ -293,10 +294,10 @@ run_as_owner(const PgCacheWarmer *warmer, const PgCacheRun *self, int slot)
 	SetUserIdAndSecContext(user, context);
 
 	rows = pg_atomic_read_u64(&count->rows);
-	pgcache_warm_log_end(pgcache_warm_log_start(self->name, self->owner, self->started,
-												1, "manual"),
-						 pgcache_clock_now(), rows, pg_atomic_read_u64(&count->bytes),
-						 NULL, NULL, capped ? pgcache_warm_cap_note(warmer) : NULL);
+	id = pgcache_warm_log_start(self->name, self->owner, self->started, 1, "manual");
+	pgcache_warm_log_end(id, self->started, pgcache_clock_now(), rows,
+						 pg_atomic_read_u64(&count->bytes), NULL, NULL,
+						 capped ? pgcache_warm_cap_note(warmer) : NULL);
 	return rows;
 }
 

@@ -64,12 +64,15 @@ extern Oid	pgcache_warm_table(void);
  */
 extern List *pgcache_warmers_read(const char *name);
 
-/* A run's row: its beginning gives its number, by which its end is told. */
+/*
+ * A run's row: its beginning gives its number, by which, and by its time, its end is
+ * told: numbers begin anew when the extension does.
+ */
 extern int64 pgcache_warm_log_start(const char *name, Oid owner, TimestampTz at,
 									int attempt, const char *reason);
-extern void pgcache_warm_log_end(int64 id, TimestampTz at, int64 rows, int64 bytes,
-								 const char *sqlstate, const char *error,
-								 const char *note);
+extern void pgcache_warm_log_end(int64 id, TimestampTz started, TimestampTz ended,
+								 int64 rows, int64 bytes, const char *sqlstate,
+								 const char *error, const char *note);
 
 /* Ends the rows that have no end, but for those of these runs. */
 extern void pgcache_warm_log_close(const int64 *running, int n);

@@ -275,6 +275,17 @@ is(runs('invalidated'), 3, 'what was rolled back does not');
 sql("SELECT cache_clear('tagged')");
 advance('2 s');
 wait_for_runs('invalidated', 4);
+advance('1 min');
+worker_has_looked();
+sql("SELECT cache_invalidate_tags(ARRAY['items'], 'tagged'), cache_invalidate_tags(ARRAY['items'], 'tagged')");
+advance('2 s');
+wait_for_runs('invalidated', 5);
+worker_has_looked();
+sql("SELECT cache_reset_stats()");
+sql("SELECT cache_invalidate_tags(ARRAY['items'], 'tagged')");
+advance('2 s');
+wait_for_runs('invalidated', 6);
+pass('also after the counters were reset');
 sql("SELECT cache_drop_warmer('invalidated')");
 
 # ---- connected as the owner
@@ -374,6 +385,25 @@ is($node->safe_psql('copy', $all), $expected, 'the warmers are there');
 is($node->safe_psql('copy', "SELECT count(*) FROM cache_warmer_runs WHERE name <> 'start'"), 0, 'and no runs');
 advance('2 hours');
 ok($node->poll_query_until('copy', "SELECT count(*) > 0 FROM cache_warmer_runs WHERE name = 'hourly' AND error IS NULL AND finished_at IS NOT NULL"), 'they run there');
+
+# ---- an extension that is dropped while one of its warmers runs
+
+$node->safe_psql('postgres', 'CREATE DATABASE again');
+install($node, 'again');
+$node->safe_psql('again', slurp_file("$FindBin::RealBin/../test_functions.sql"));
+$node->safe_psql('again', q{SELECT cache_create_warmer('stuck', 'SELECT pg_sleep(600)::text, 1', '1 day')});
+ok($node->poll_query_until('again', "SELECT pgcache_test_advance_clock('1 day') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress)"), 'it is running');
+my $stuck = $node->safe_psql('again', 'SELECT pid FROM cache_warmer_progress');
+$node->safe_psql('again', 'DROP EXTENSION pg_cache');
+$node->safe_psql('again', 'CREATE EXTENSION pg_cache');
+$node->safe_psql('again', q{SELECT cache_create_warmer('new', 'VALUES (1, 1)', '1 day'); SELECT cache_run_warmer('new')});
+$node->safe_psql('again', "SELECT pg_cancel_backend($stuck)");
+ok($node->poll_query_until('again', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $stuck"), 'it has ended');
+ok($node->poll_query_until('again', "SELECT pgcache_test_advance_clock('1 day') IS NOT NULL AND count(*) >= 2 FROM cache_warmer_runs WHERE name = 'new' AND rows = 1 AND error IS NULL"),
+	'the new extension does not mix up its runs with those of the old');
+is($node->safe_psql('again', "SELECT count(*) FROM cache_warmer_progress WHERE name = 'stuck'"), 0, 'no progress');
+is_sound($node, 'after another extension', 'again');
+$node->safe_psql('postgres', 'DROP DATABASE again');
 
 # ---- a database that is dropped while one of its warmers runs
 
