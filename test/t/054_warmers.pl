@@ -70,6 +70,13 @@ GRANT SELECT ON items TO alice;
 GRANT alice TO power;
 });
 
+# What a query waits for that is to take long; and what does without a session that
+# would be in the way.
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('SELECT pg_advisory_lock(1)');
+sql("CREATE FUNCTION hang() RETURNS text LANGUAGE sql AS 'SELECT pg_advisory_xact_lock_shared(1)::text'");
+my $endless = 'SELECT count(*), 1 FROM (SELECT generate_series(1, 1000000000000000)) s';
+
 # ---- an interval
 
 sql("SELECT cache_create_warmer('interval', 'SELECT id, name FROM items', '1 hour')");
@@ -185,18 +192,18 @@ sql("SELECT cache_drop_warmer('pair')");
 
 # ---- timeout, cancel, not twice at once, progress
 
-sql(q{SELECT cache_create_warmer('slow', $$SELECT 'slow', pg_sleep(600)$$, '1 day', timeout => '200 ms', max_attempts => 1)});
+sql(q{SELECT cache_create_warmer('slow', $$SELECT 'slow', hang()$$, '1 day', timeout => '200 ms', max_attempts => 1)});
 worker_has_looked();
 advance('1 day');
 is(wait_for_runs('slow', 1, 'sqlstate, error'), '57014|canceling statement due to statement timeout', 'timeout');
 
-sql(q{SELECT cache_alter_warmer('slow', query => $$SELECT CASE WHEN i > 100 THEN pg_sleep(600)::text ELSE 'slow ' || i END, i
+sql(q{SELECT cache_alter_warmer('slow', query => $$SELECT CASE WHEN i > 100 THEN hang() ELSE 'slow ' || i END, i
 	FROM generate_series(1, 200) i$$, schedule => '@daily', timeout => '1 day', max_attempts => 5)});
 worker_has_looked();
 advance('1 day');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM cache_warmer_progress p JOIN pg_stat_activity a USING (pid)
 	WHERE p.name = 'slow' AND p.rows > 0 AND p.bytes > 0 AND p.attempt = 1 AND a.backend_type = 'pg_cache warmer'
-	AND a.application_name = 'pg_cache warmer slow' AND a.query LIKE '%pg_sleep%'}), 'progress of a run');
+	AND a.application_name = 'pg_cache warmer slow' AND a.query LIKE '%hang%'}), 'progress of a run');
 is(sql("SELECT finished_at IS NULL, rows IS NULL FROM cache_warmer_runs WHERE name = 'slow' ORDER BY id DESC LIMIT 1"), 't|t', 'its row has no end yet');
 advance('3 days');
 worker_has_looked();
@@ -218,7 +225,7 @@ sql("SELECT cache_drop_warmer('slow')");
 # ---- max_warmers
 
 sql(q{
-SELECT cache_create_warmer('long ' || i, format($$SELECT %L || pg_sleep(600)::text, 1$$, i), '1 day') FROM generate_series(1, 4) i});
+SELECT cache_create_warmer('long ' || i, format($$SELECT %L || hang(), 1$$, i), '1 day') FROM generate_series(1, 4) i});
 worker_has_looked();
 advance('1 day');
 ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'pg_cache warmer'"), 'as many as max_warmers');
@@ -340,7 +347,7 @@ is_sound($node, 'after runs of all kinds');
 sql(q{
 SELECT cache_create_warmer('start', $$SELECT 'start', 'yes'$$, '@start');
 SELECT cache_create_warmer('hourly', $$SELECT 'hourly', 'yes'$$, '1 hour');
-SELECT cache_create_warmer('sleeper', $$SELECT 'sleeper' || pg_sleep(600)::text, 'x'$$, '1 day');
+SELECT cache_create_warmer('sleeper', $$SELECT 'sleeper' || hang(), 'x'$$, '1 day');
 });
 worker_has_looked();
 is(runs('start'), 0, '@start: not in the server that it was created in');
@@ -391,7 +398,7 @@ ok($node->poll_query_until('copy', "SELECT count(*) > 0 FROM cache_warmer_runs W
 $node->safe_psql('postgres', 'CREATE DATABASE again');
 install($node, 'again');
 $node->safe_psql('again', slurp_file("$FindBin::RealBin/../test_functions.sql"));
-$node->safe_psql('again', q{SELECT cache_create_warmer('stuck', 'SELECT pg_sleep(600)::text, 1', '1 day')});
+$node->safe_psql('again', "SELECT cache_create_warmer('stuck', '$endless', '1 day')");
 ok($node->poll_query_until('again', "SELECT pgcache_test_advance_clock('1 day') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress)"), 'it is running');
 my $stuck = $node->safe_psql('again', 'SELECT pid FROM cache_warmer_progress');
 $node->safe_psql('again', 'DROP EXTENSION pg_cache');
@@ -407,7 +414,7 @@ $node->safe_psql('postgres', 'DROP DATABASE again');
 
 # ---- a database that is dropped while one of its warmers runs
 
-$node->safe_psql('copy', q{SELECT cache_create_warmer('stuck', 'SELECT pg_sleep(600)::text, 1', '1 day')});
+$node->safe_psql('copy', "SELECT cache_create_warmer('stuck', '$endless', '1 day')");
 $node->poll_query_until('copy', "SELECT count(*) > 0 FROM cache_warmers WHERE name = 'stuck'");
 advance('1 s');
 ok($node->poll_query_until('copy', "SELECT pgcache_test_advance_clock('1 day') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress WHERE name = 'stuck')"), 'it is running');
