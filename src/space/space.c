@@ -611,7 +611,7 @@ pgcache_space_init(void)
 {
 	RegisterXactCallback(on_transaction_end, NULL);
 	RegisterSubXactCallback(on_subtransaction_end, NULL);
-	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+	pgcache_space_on_relcache(on_relation_change);
 	CacheRegisterSyscacheCallback(AUTHOID, on_role_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, (Datum) 0);
 	/* The owner of a database is in the role pg_database_owner. */

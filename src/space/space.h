@@ -20,6 +20,7 @@
 
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
+#include "utils/inval.h"
 #include "utils/relcache.h"
 
 #include "base/settings.h"
@@ -282,6 +283,12 @@ extern void pgcache_space_changed(Relation catalog);
  * COMMIT PREPARED and on a standby when it next looks.
  */
 extern void pgcache_space_tell_worker(Relation table);
+
+/*
+ * CacheRegisterRelcacheCallback, with argument 0, for all of us together: a process
+ * has room for but ten, which others need too.
+ */
+extern void pgcache_space_on_relcache(RelcacheCallbackFunction callback);
 
 /* Registers shared memory, hooks and callbacks; called by _PG_init. */
 extern void pgcache_space_register(void);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * tell.c
- *	  Tells a database's worker that a table which it works by has changed.
+ *	  Who wants to know that a table has changed, and telling a database's worker.
  *
  * The relcache invalidation makes it read the table again, its latch makes it do
  * so at once.  The latch is set after the invalidation has been sent, which is
@@ -22,6 +22,32 @@
 
 #include "shmem/workers.h"
 #include "space/space_internal.h"
+
+/* ---- messages ------------------------------------------------------------------ */
+
+#define MAX_CALLBACKS	8
+
+static RelcacheCallbackFunction callbacks[MAX_CALLBACKS];
+static int	ncallbacks = 0;
+
+static void
+call_all(Datum arg, Oid relation)
+{
+	for (int i = 0; i < ncallbacks; i++)
+		callbacks[i] (arg, relation);
+}
+
+void
+pgcache_space_on_relcache(RelcacheCallbackFunction callback)
+{
+	if (ncallbacks == MAX_CALLBACKS)
+		elog(ERROR, "too many callbacks");
+	if (ncallbacks == 0)
+		CacheRegisterRelcacheCallback(call_all, (Datum) 0);
+	callbacks[ncallbacks++] = callback;
+}
+
+/* ---- telling the worker ---------------------------------------------------------- */
 
 /* Whether this transaction has news for the worker. */
 static bool has_news = false;

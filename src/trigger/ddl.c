@@ -43,7 +43,6 @@
 
 #include "base/compat.h"
 #include "shmem/shmem.h"
-#include "trigger/file.h"
 #include "trigger/trigger_internal.h"
 #include "txn/txn.h"
 #include "watch/watch.h"
@@ -374,5 +373,4 @@ pgcache_trigger_init(void)
 	RegisterSubXactCallback(on_subtransaction_end, NULL);
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = on_object_access;
-	pgcache_file_init();
 }

@@ -305,6 +305,18 @@ save(void)
 	}
 }
 
+static void
+begin(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	RegisterXactCallback(on_transaction_end, NULL);
+	pgcache_space_on_relcache(on_relation_change);
+	registered = true;
+}
+
 /* Looks at the files if it is time. */
 TimestampTz
 pgcache_file_due(void)
@@ -314,6 +326,7 @@ pgcache_file_due(void)
 	bool		must_run = false;
 	ListCell   *lc;
 
+	begin();
 	if (is_stale)
 		return DT_NOBEGIN;
 	if (watches == NIL)
@@ -353,11 +366,4 @@ pgcache_file_run(void)
 		watch->acting = true;
 	}
 	save();
-}
-
-void
-pgcache_file_init(void)
-{
-	RegisterXactCallback(on_transaction_end, NULL);
-	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
 }

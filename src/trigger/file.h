@@ -85,7 +85,4 @@ extern PgCacheFileState pgcache_file_look(const char *path, int *error);
 extern TimestampTz pgcache_file_due(void);
 extern void pgcache_file_run(void);
 
-/* Registers callbacks; called by pgcache_trigger_init. */
-extern void pgcache_file_init(void);
-
 #endif							/* PGCACHE_TRIGGER_FILE_H */

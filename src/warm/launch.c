@@ -20,7 +20,6 @@
 
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -295,7 +294,7 @@ begin(void)
 	{
 		handles = MemoryContextAllocZero(TopMemoryContext,
 										 pgcache_runs_max() * sizeof(*handles));
-		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+		pgcache_space_on_relcache(on_relation_change);
 	}
 }
 

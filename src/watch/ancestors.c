@@ -43,11 +43,11 @@
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "space/space.h"
 #include "watch/watch_internal.h"
 
 /* With more relations than this it starts anew. */
@@ -305,5 +305,5 @@ pgcache_family_past(Oid relation)
 void
 pgcache_ancestors_init(void)
 {
-	CacheRegisterRelcacheCallback(on_relcache_message, (Datum) 0);
+	pgcache_space_on_relcache(on_relcache_message);
 }

@@ -26,7 +26,6 @@
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -252,7 +251,7 @@ void
 pgcache_worker_main(Datum database)
 {
 	pgcache_process_begin(PGCACHE_WORKER, DatumGetObjectId(database));
-	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+	pgcache_space_on_relcache(on_relation_change);
 	states = MemoryContextAllocZero(TopMemoryContext,
 									pgcache_njobs * sizeof(JobState) + 1);
 	MemoryContextSwitchTo(TopMemoryContext);

@@ -21,7 +21,6 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -239,7 +238,7 @@ pgcache_alerts_run(void)
 	Oid			schema = pgcache_space_schema();
 
 	if (!registered)
-		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+		pgcache_space_on_relcache(on_relation_change);
 	registered = true;
 	rules_table = OidIsValid(schema) ?
 		get_relname_relid("cache_alert_rules", schema) : InvalidOid;
