@@ -17,6 +17,7 @@
 #include "storage/lock.h"
 #include "storage/pg_shmem.h"
 #include "storage/proc.h"
+#include "utils/guc.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -61,9 +62,13 @@
 #define TransamVariables	ShmemVariableCache
 #endif
 
-/* PG 17 tells whether huge pages are in use; before, only that they must be. */
+/*
+ * PG 17 tells whether huge pages are in use, by a setting whose variable not all
+ * versions declare; before, only that they must be.
+ */
 #if PG_VERSION_NUM >= 170000
-#define PGCACHE_HUGE_PAGES	(huge_pages_status == HUGE_PAGES_ON)
+#define PGCACHE_HUGE_PAGES \
+	(strcmp(GetConfigOption("huge_pages_status", false, false), "on") == 0)
 #else
 #define PGCACHE_HUGE_PAGES	(huge_pages == HUGE_PAGES_ON)
 #endif
