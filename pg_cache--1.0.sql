@@ -814,9 +814,12 @@ WITH seen AS (
     SELECT
         k.key,
         k.weight,
-        extract(epoch FROM hour - k.seen_at)::float8 / 3600::float8 AS age,
-        k.hour_of_week::int - cache_hour_of_week(hour)::int AS off
-    FROM cache_key_hours k
+        pg_catalog.date_part('epoch'::text, hour - k.seen_at) /
+            3600::float8 AS age,
+        k.hour_of_week::int - h.hour_of_week AS off
+    FROM
+        (SELECT cache_hour_of_week(hour)::int AS hour_of_week OFFSET 0) AS h,
+        cache_key_hours k
     WHERE k.namespace_id = cache_predict_keys.namespace_id
 ), scored AS (
     SELECT

@@ -16,12 +16,13 @@ plan skip_all => 'needs the test build' unless $ENV{PGCACHE_TEST};
 my $node = new_server('main', 'pg_cache.tracked_keys = 8', 'wal_level = replica', 'max_wal_senders = 4');
 install_test_functions($node);
 
-# The clock of the cache is set so many hours and ten minutes after the real hour.
+# The clock of the cache is set so many hours and ten minutes after this one.
+my $first_hour = $node->safe_psql('postgres', q{SELECT date_trunc('hour', now())});
 sub set_hour
 {
 	my ($hour, $server) = @_;
 	($server // $node)->safe_psql('postgres', "SELECT pgcache_test_set_clock(
-		date_trunc('hour', now()) + interval '$hour:10' - now())");
+		timestamptz '$first_hour' + interval '$hour:10' - now())");
 	return;
 }
 
