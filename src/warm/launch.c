@@ -39,6 +39,7 @@ static bool plans_stale = true;
 static Oid	plans_table = InvalidOid;
 static bool plans_look = false; /* one of them waits for invalidations */
 static uint64 plans_changes = 0;	/* of namespaces, then */
+static pg_tz *plans_zone = NULL;	/* log_timezone, then */
 
 static bool begun = false;		/* the first look was done */
 static TimestampTz last_now = DT_NOBEGIN;
@@ -71,6 +72,7 @@ read_plans(void)
 	plans_stale = false;
 	plans_table = pgcache_warm_table();
 	plans_changes = pg_atomic_read_u64(pgcache_space_changes);
+	plans_zone = log_timezone;
 	PG_TRY();
 	{
 		list = pgcache_plans_read(plans);
@@ -270,17 +272,37 @@ start(PgCachePlan *plan, TimestampTz now)
 	return true;
 }
 
-static void
-start_due(TimestampTz now)
+/* The warmer that is due for longest and isn't running, or NULL. */
+static PgCachePlan *
+find_due(TimestampTz now)
 {
+	PgCachePlan *result = NULL;
+	TimestampTz earliest = now;
 	ListCell   *lc;
 
 	foreach(lc, plans)
 	{
 		PgCachePlan *plan = lfirst(lc);
+		TimestampTz due = pgcache_plan_due(plan, now);
 
-		if (pgcache_plan_due(plan, now) <= now && !pgcache_runs_has(plan->name) &&
-			!start(plan, now))
+		if (due > earliest || (due == earliest && result != NULL) ||
+			pgcache_runs_has(plan->name))
+			continue;
+		result = plan;
+		earliest = due;
+	}
+	return result;
+}
+
+/* In the order in which they became due, so that each has its turn. */
+static void
+start_due(TimestampTz now)
+{
+	for (int i = 0; i < PGCACHE_MAX_WARMERS_MAX; i++)
+	{
+		PgCachePlan *plan = find_due(now);
+
+		if (plan == NULL || !start(plan, now))
 			return;
 	}
 }
@@ -331,6 +353,8 @@ pgcache_warm_due(void)
 	 */
 	if (plans_look && plans_changes != pg_atomic_read_u64(pgcache_space_changes))
 		plans_stale = true;
+	if (plans_zone != log_timezone)
+		plans_stale = true;
 	if (now < last_now - USECS_PER_MINUTE)
 	{
 		plans = NIL;
@@ -353,6 +377,7 @@ pgcache_warm_run(void)
 	{
 		plans = NIL;
 		plans_stale = false;
+		plans_zone = log_timezone;
 		return;
 	}
 	if (!begun)

@@ -247,6 +247,18 @@ $node->reload;
 is(wait_for_runs('reload', 1), '1|1|schedule|', 'a reload lets them run');
 sql("SELECT cache_drop_warmer('reload')");
 
+# One that is always due does not keep others from their turn.
+sql("ALTER SYSTEM SET pg_cache.max_warmers = 1");
+$node->reload;
+sql("SELECT cache_create_warmer('always', 'VALUES (1, 1)', '1 ms'), cache_create_warmer('now and then', 'VALUES (1, 1)', '1 hour')");
+wait_for_runs('always', 5);
+advance('1 hour');
+wait_for_runs('now and then', 1);
+pass('each has its turn');
+sql("ALTER SYSTEM RESET pg_cache.max_warmers");
+$node->reload;
+sql("SELECT cache_drop_warmer('always'), cache_drop_warmer('now and then')");
+
 # ---- @invalidate
 
 sql(q{
