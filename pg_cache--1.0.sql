@@ -1720,26 +1720,41 @@ RETURNS TABLE (
     dropped_put_ratio float8, eviction_ratio float8, ghost_hit_ratio float8)
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 BEGIN ATOMIC
-WITH recent AS (
-    SELECT l.namespace, c.*
+WITH recent AS MATERIALIZED (
+    SELECT l.namespace, c.*, EXISTS (
+        SELECT FROM cache_namespaces n
+        WHERE n.name = l.namespace AND
+            (n.max_bytes > 0::bigint OR n.max_entries > 0::bigint)) AS limited
     FROM cache_last_interval() l, LATERAL pg_catalog.jsonb_to_record(l.counted)
         AS c (hits float8, misses float8, puts float8, stale_puts float8,
             dropped_puts float8, evictions float8,
             evictions_background float8, ghost_hits float8)
+), unlimited AS (
+    SELECT
+        pg_catalog.sum(r.evictions - r.evictions_background) AS evictions,
+        pg_catalog.sum(r.puts) AS puts
+    FROM recent r
+    WHERE r.namespace IS NOT NULL AND NOT r.limited
 ), sums AS (
     SELECT
         r.*,
-        hits + misses AS gets,
-        puts + stale_puts + dropped_puts AS all_puts
-    FROM recent r)
+        r.hits + r.misses AS gets,
+        r.puts + r.stale_puts + r.dropped_puts AS all_puts,
+        CASE WHEN r.namespace IS NULL THEN u.puts
+            WHEN NOT r.limited THEN r.puts END AS free_puts,
+        CASE WHEN r.namespace IS NULL THEN u.evictions
+            WHEN NOT r.limited THEN r.evictions - r.evictions_background
+            END AS free_evictions
+    FROM recent r, unlimited u)
 SELECT
     s.namespace,
     CASE WHEN gets >= 100::float8 THEN s.hits / gets END,
     CASE WHEN all_puts >= 100::float8 THEN s.stale_puts / all_puts END,
     CASE WHEN all_puts >= 100::float8 THEN s.dropped_puts / all_puts END,
-    CASE WHEN s.puts >= 100::float8 AND
+    -- What a quota evicts is no lack of memory.
+    CASE WHEN s.free_puts >= 100::float8 AND
         m.memory_used::float8 >= 0.9::float8 * m.memory_limit::float8
-    THEN (s.evictions - s.evictions_background) / s.puts END,
+    THEN s.free_evictions / s.free_puts END,
     CASE WHEN s.misses >= 100::float8 THEN s.ghost_hits / s.misses END
 FROM sums s, cache_stats m;
 END;
@@ -1778,7 +1793,7 @@ VALUES
     ('recent_hit_ratio'::text, true, true, 'hits by gets in the last interval of the history; none below 100 gets'::text),
     ('stale_put_ratio'::text, true, true, 'stale puts by all puts in the last interval; none below 100 puts'::text),
     ('dropped_put_ratio'::text, true, true, 'dropped puts by all puts in the last interval; none below 100 puts'::text),
-    ('eviction_ratio'::text, true, true, 'evictions by the sessions themselves by puts in the last interval; none below 100 puts, or while a tenth of the memory is free'::text),
+    ('eviction_ratio'::text, true, true, 'evictions by the sessions themselves by puts in the last interval, in namespaces without a quota; none below 100 puts, or while a tenth of the memory is free'::text),
     ('ghost_hit_ratio'::text, true, true, 'share of the misses in the last interval that would have been hits with more memory; none below 100 misses'::text),
     ('warmers_failing'::text, true, false, 'share of the enabled warmers whose last run failed'::text),
     ('memory_used_ratio'::text, true, false, 'memory_used by memory_limit'::text),
@@ -2340,7 +2355,7 @@ WITH stats AS MATERIALIZED (
             'hits by gets'::text),
         ('evictions'::text, 20, 0.1::float8, 1::float8,
             recent.eviction_ratio,
-            'evictions that puts had to wait for, by puts, while memory is full'::text),
+            'evictions that puts had to wait for, by puts, while memory is full, in namespaces without a quota'::text),
         ('memory'::text, 15, 0.1::float8, 0.6::float8,
             recent.ghost_hit_ratio,
             'share of the misses that would be hits with twice the memory'::text),

@@ -115,6 +115,9 @@ SELECT advice, namespace,
     FROM cache_advice WHERE namespace IS NULL;
 SELECT pgcache_test_advance_clock('5 min'), cache_record_stats() > 0 AS recorded;
 SELECT reason, lost > 0 AS lost FROM cache_health_checks() WHERE reason IN ('evictions', 'memory', 'hit_ratio') ORDER BY reason;
+-- what a quota evicts is no lack of memory
+SELECT cache_alter_namespace('health b', max_entries => 1000000);
+SELECT reason, figure FROM cache_health_checks() WHERE reason = 'evictions';
 RESET pg_cache.transactional;
 
 -- who sees what
