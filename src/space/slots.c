@@ -346,6 +346,19 @@ pgcache_space_has_slot(uint16 slot, PgCacheIncarnation incarnation,
 	return has;
 }
 
+uint64
+pgcache_space_gets(uint16 slot)
+{
+	uint64		counters[PGCACHE_NCOUNTERS];
+	PgCacheIncarnation incarnation;
+
+	LWLockAcquire(lock, LW_SHARED);
+	incarnation = shared->slots[slot].incarnation;
+	LWLockRelease(lock);
+	pgcache_counters_read(slot, incarnation, counters);
+	return counters[PGCACHE_HITS] + counters[PGCACHE_MISSES];
+}
+
 void
 pgcache_space_slot_born(uint16 slot, uint64 *number, uint64 *next_xid)
 {

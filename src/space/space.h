@@ -166,6 +166,9 @@ extern PgCacheSpaceUse *pgcache_space_list(int *n);
 /* How many slots are in use, of all databases. */
 extern int	pgcache_space_count_slots(void);
 
+/* How often a slot's present or last namespace was asked. */
+extern uint64 pgcache_space_gets(uint16 slot);
+
 /* What was counted for all namespaces of a database, also those dropped since. */
 typedef struct PgCacheTally
 {

@@ -139,6 +139,8 @@ pgcache_queue_unlink(PgCacheStore *store, PgCachePartition *part,
 	PgCacheEntry *entry = at(store, offset);
 	PgCacheQueue *q = queue_of(part, entry);
 
+	if (unlikely(part->cursor == offset))
+		part->cursor = entry->prev;
 	if (entry->prev)
 		((PgCacheEntry *) at(store, entry->prev))->next = entry->next;
 	else

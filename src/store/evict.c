@@ -186,6 +186,7 @@ pgcache_entry_unaccount(PgCacheStore *store, PgCachePartition *part,
 	{
 		u->evictions++;
 		u->background_evictions += cause == CAUSE_EVICTED_AHEAD;
+		u->evicted_bytes += (int64) entry_granules(store, entry) << store->shift;
 	}
 	else if (cause == CAUSE_EXPIRED)
 		u->expirations++;
@@ -325,6 +326,7 @@ bool
 pgcache_make_room(PgCacheStore *store, PgCachePartition *part, PgCacheCause cause)
 {
 	PgCacheClass *class;
+	PgCacheOffset victim;
 
 	pgcache_heed_clears(store, part);
 	pgcache_heed_deaths(store, part);
@@ -342,8 +344,10 @@ pgcache_make_room(PgCacheStore *store, PgCachePartition *part, PgCacheCause caus
 		part->evicted_ahead++;
 	else
 		part->evicted++;
-	pgcache_entry_remove(store, part, store->policy->victim(store, part, class),
-						 NULL, cause);
+	victim = store->policy->victim(store, part, class);
+	if (unlikely(pg_atomic_read_u32(&store->shared->protection) != 0))
+		victim = pgcache_adapt_victim(store, part, class, victim);
+	pgcache_entry_remove(store, part, victim, NULL, cause);
 	return true;
 }
 
@@ -363,6 +367,8 @@ pgcache_entry_replace_block(PgCacheStore *store, PgCachePartition *part,
 	q->granules += grown;
 	if (copy->seq >= u->clear_seq)
 		u->memory += grown * ((int64) 1 << store->shift);
+	if (unlikely(part->cursor == slot->bucket->location[slot->slot]))
+		part->cursor = to;
 	if (copy->prev)
 		((PgCacheEntry *) at(store, copy->prev))->next = to;
 	else

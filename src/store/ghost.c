@@ -183,7 +183,10 @@ pgcache_store_ghost(PgCacheStore *store, const PgCacheKey *key)
 			continue;
 		if (HAS_EXPIRED(mark))
 			return PGCACHE_GHOST_EXPIRED;
-		return is_near(store, part, mark) ? PGCACHE_GHOST_EVICTED : PGCACHE_GHOST_NONE;
+		if (!is_near(store, part, mark))
+			return PGCACHE_GHOST_NONE;
+		pg_atomic_fetch_add_u64(&store->spaces[key->space].ghost_hits, 1);
+		return PGCACHE_GHOST_EVICTED;
 	}
 	return PGCACHE_GHOST_NONE;
 }

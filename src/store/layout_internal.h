@@ -307,6 +307,7 @@ typedef struct PgCachePartitionUsage
 	int64		memory;
 	int64		evictions;
 	int64		background_evictions;	/* of these */
+	int64		evicted_bytes;	/* of memory, ever */
 	int64		expirations;
 } PgCachePartitionUsage;
 
@@ -315,6 +316,8 @@ typedef struct PgCacheStoreSpace
 {
 	pg_atomic_uint64 clear_seq; /* entries of a lower seq are dead */
 	pg_atomic_uint32 clock;		/* stamps of its entries if it has quotas */
+	pg_atomic_uint64 ghost_hits;	/* of the sample; see adapt.c */
+	pg_atomic_uint64 protected; /* bytes that others' puts do not evict */
 	bool		has_quota;		/* these four: by set_quota only */
 	int64		min_bytes;
 	int64		max_bytes;
@@ -373,6 +376,10 @@ typedef struct PgCachePartition
 	uint32		epoch;			/* of marks; see ghost.c */
 	int64		epoch_filled;	/* granules gone in it */
 	int64		marked[PGCACHE_GHOST_EPOCHS];	/* what marks stand for */
+	PgCacheOffset cursor;		/* in that class: from there to the tail all
+								 * was protected; or 0 */
+	int			cursor_class;
+	uint32		cursor_round;	/* of the protection that it is as of */
 	uint64		evicted;		/* by who needed the room */
 	uint64		evicted_ahead;
 	int			nclasses;
@@ -407,6 +414,8 @@ typedef struct PgCacheSharedStore
 	pg_atomic_uint64 seq;		/* publish number */
 	pg_atomic_uint64 clears;	/* of namespaces, ever */
 	pg_atomic_uint64 deaths;	/* calls of pgcache_store_note_dead */
+	pg_atomic_uint32 protection;	/* changes of what namespaces have
+									 * protected; 0: none has anything */
 	PgCachePool pool;
 } PgCacheSharedStore;
 

@@ -180,6 +180,7 @@ pgcache_store_create(void *memory, LWLockPadded *locks,
 	pg_atomic_init_u64(&store.shared->seq, 1);
 	pg_atomic_init_u64(&store.shared->clears, 0);
 	pg_atomic_init_u64(&store.shared->deaths, 0);
+	pg_atomic_init_u32(&store.shared->protection, 0);
 	store.shared->pool.free = NO_REGION;
 	store.shared->pool.oldest = NO_REGION;
 	store.shared->pool.hollow = NO_REGION;
@@ -189,6 +190,8 @@ pgcache_store_create(void *memory, LWLockPadded *locks,
 	{
 		pg_atomic_init_u64(&store.spaces[i].clear_seq, 0);
 		pg_atomic_init_u32(&store.spaces[i].clock, 0);
+		pg_atomic_init_u64(&store.spaces[i].ghost_hits, 0);
+		pg_atomic_init_u64(&store.spaces[i].protected, 0);
 	}
 	for (int i = 0; i < store.nparts; i++)
 	{

@@ -434,6 +434,21 @@ extern void pgcache_store_evicted(PgCacheStore *store, uint64 *at_need, uint64 *
 extern bool pgcache_store_shrink(PgCacheStore *store);
 
 /*
+ * Lets memory follow use between namespaces without quotas, one step; adapt is the
+ * caller's, all zero at first.  gets tells how often a namespace was ever asked.
+ */
+typedef struct PgCacheAdapt
+{
+	struct PgCacheAdaptSpace *spaces;	/* from malloc */
+} PgCacheAdapt;
+
+extern void pgcache_store_adapt(PgCacheStore *store, PgCacheAdapt *adapt,
+								uint64 (*gets) (uint16 space));
+
+/* All namespaces are alike again. */
+extern void pgcache_store_adapt_no_more(PgCacheStore *store, PgCacheAdapt *adapt);
+
+/*
  * Gives the memory of a region that has been free for some seconds back to
  * the operating system, where that can be done.  True if there may be another.
  */

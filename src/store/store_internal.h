@@ -318,6 +318,16 @@ extern void pgcache_ghost_forget(PgCacheStore *store, PgCachePartition *part,
 extern bool pgcache_ghosts_are_sound(const PgCacheStore *store,
 									 const PgCachePartition *part);
 
+/* ---- adapt.c -------------------------------------------------------------- */
+
+/*
+ * The entry of a class that goes next, where the policy would have named victim: of
+ * a namespace of which not all is protected, if one is found near.
+ */
+extern PgCacheOffset pgcache_adapt_victim(PgCacheStore *store, PgCachePartition *part,
+										  const PgCacheClass *class,
+										  PgCacheOffset victim);
+
 /* ---- read.c --------------------------------------------------------------- */
 
 /* The number of hits that a bucket's count stands for. */

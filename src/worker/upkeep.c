@@ -18,14 +18,19 @@
 
 #include "miscadmin.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "shmem/shmem.h"
+#include "space/space.h"
 #include "space/store_part.h"
 #include "worker/pressure.h"
 #include "worker/worker.h"
 
 /* The shortest time between rounds, in milliseconds. */
 #define LEAST_DELAY		10
+
+/* Between the rounds in which memory follows use. */
+#define ADAPT_SECONDS	5
 
 /* Steps of one kind in a round, in one partition. */
 #define MOST_STEPS		4096
@@ -58,6 +63,26 @@ evict_ahead(void)
 			CHECK_FOR_INTERRUPTS();
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+/* Lets memory follow use, a step in so many seconds. */
+static void
+adapt(void)
+{
+	static PgCacheAdapt notes = {NULL};
+	static TimestampTz last = 0;
+	TimestampTz now = pgcache_clock_now();
+
+	if (!pgcache_adaptive)
+	{
+		if (notes.spaces != NULL)
+			pgcache_store_adapt_no_more(pgcache_store, &notes);
+		return;
+	}
+	if (now >= last && now - last < ADAPT_SECONDS * USECS_PER_SEC)
+		return;
+	last = now;
+	pgcache_store_adapt(pgcache_store, &notes, pgcache_space_gets);
 }
 
 /* Gives back memory that has been free for a while. */
@@ -107,6 +132,7 @@ pgcache_upkeep(void)
 	while (pgcache_store_shrink(pgcache_store))
 		CHECK_FOR_INTERRUPTS();
 	release();
+	adapt();
 	evict_ahead();
 	set_delay();
 }
