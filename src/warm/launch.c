@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "utils/memutils.h"
@@ -47,8 +48,11 @@ static TimestampTz next_trim = DT_NOEND;
 static TimestampTz no_process_until = DT_NOBEGIN;
 static bool no_process_logged = false;
 
-/* The processes that this worker asked for, by slot; in TopMemoryContext. */
+/* By slot, in TopMemoryContext: the processes that this worker asked for. */
 static BackgroundWorkerHandle **handles = NULL;
+
+/* The runs whose ends this transaction has noted, by slot; 0: none. */
+static uint64 *noted = NULL;
 
 /* ---- the table -------------------------------------------------------------- */
 
@@ -149,6 +153,20 @@ has_ended(void)
 	return false;
 }
 
+/* A slot is free when the table has the end of its run. */
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	for (int i = 0; i < pgcache_runs_max(); i++)
+	{
+		if (noted[i] != 0 && event == XACT_EVENT_COMMIT)
+			pgcache_runs_free(i, noted[i]);
+		noted[i] = 0;
+	}
+}
+
 /* Notes the ends of runs in the table. */
 static void
 note_ends(TimestampTz now)
@@ -164,7 +182,7 @@ note_ends(TimestampTz now)
 		pgcache_warm_log_end(run.id, run.started, run.ended, run.rows, run.bytes,
 							 run.failed ? run.sqlstate : NULL,
 							 run.failed ? run.error : NULL, run.note);
-		pgcache_runs_free(i, run.number);
+		noted[i] = run.number;
 		if (handles[i] != NULL)
 			pfree(handles[i]);
 		handles[i] = NULL;
@@ -316,6 +334,9 @@ begin(void)
 	{
 		handles = MemoryContextAllocZero(TopMemoryContext,
 										 pgcache_runs_max() * sizeof(*handles));
+		noted = MemoryContextAllocZero(TopMemoryContext,
+									   pgcache_runs_max() * sizeof(*noted));
+		RegisterXactCallback(on_transaction_end, NULL);
 		pgcache_space_on_relcache(on_relation_change);
 	}
 }
