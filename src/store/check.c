@@ -377,6 +377,7 @@ check_queues(Check *c)
 {
 	PgCacheStore *store = c->store;
 	int64		total = 0;
+	bool		cursor_found = false;
 
 	for (int i = 0; i < c->part->nclasses; i++)
 	{
@@ -399,6 +400,7 @@ check_queues(Check *c)
 					break;
 				}
 				count++;
+				cursor_found |= offset == c->part->cursor && i == c->part->cursor_class;
 				granules += entry_granules(store, entry);
 				before = offset;
 				offset = entry->next;
@@ -409,6 +411,8 @@ check_queues(Check *c)
 			total += count;
 		}
 	}
+	if (c->part->cursor != 0 && !cursor_found)
+		fault(c, "the cursor is at %u, not in queue %d", c->part->cursor, c->part->cursor_class);
 	if (total != c->part->nentries)
 		fault(c, "%lld entries are in queues, not %u", (long long) total, c->part->nentries);
 }

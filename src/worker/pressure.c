@@ -165,6 +165,7 @@ pgcache_pressure_round(void)
 	/* 1: the limit goes up or is where it should be; -1: it goes down. */
 	static int	direction = 1;
 	static bool looked = false;
+	static bool complained = false;
 	static PgCacheMemoryEvents before;
 	static TimestampTz last_short = 0;
 	static TimestampTz last_step = 0;
@@ -183,7 +184,15 @@ pgcache_pressure_round(void)
 	if (now < last_step || now < last_short)
 		last_step = last_short = now - CALM_SECONDS * USECS_PER_SEC;
 	if (!look(&psi, &events))
+	{
+		if (!complained)
+			ereport(LOG,
+					(errmsg("pg_cache.memory_pressure has no effect"),
+					 errdetail("The operating system does not tell of pressure on memory.")));
+		complained = true;
 		return;
+	}
+	complained = false;
 	if (!looked)
 		before = events;
 	looked = true;
