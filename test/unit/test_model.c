@@ -291,6 +291,15 @@ step(TestStore *t, uint32 largest)
 		do_clear(t, space);
 	if (random_below(20000) == 0)
 		sweep_partition(t->store, random_below(t->store->nparts));
+	if (random_below(5000) == 0)
+		(void) pgcache_store_evict_ahead(t->store, random_below(t->store->nparts));
+	if (random_below(20000) == 0)
+	{
+		for (int i = 0; i < 10 && pgcache_store_shrink(t->store); i++)
+			;
+		for (int i = 0; i < 10 && pgcache_store_release(t->store); i++)
+			;
+	}
 }
 
 static void

@@ -10,6 +10,7 @@
 #include "harness.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #define NKEYS		100
 #define NTHREADS	8
@@ -117,10 +118,54 @@ one_put(TestStore *mine, int n, const char *key, int key_len, char *value)
 	pgcache_store_put(mine->store, &item, random_below(4), 1);
 }
 
+static uint64
+gets_of(uint16 space)
+{
+	return 1000 * space;
+}
+
+/* Some of what the launcher does; only one of the threads adapts. */
+static void
+keep_up(TestStore *mine, PgCacheAdapt *adapt)
+{
+	int			partition = random_below(mine->store->nparts);
+
+	switch (random_below(5))
+	{
+		case 0:
+			sweep_partition(mine->store, partition);
+			break;
+		case 1:
+			for (int i = 0; i < 100 && pgcache_store_evict_ahead(mine->store, partition); i++)
+				;
+			break;
+		case 2:
+			pgcache_store_tuning(mine->store)->memory_limit =
+				(512 + random_below(600)) * 1024;
+			for (int i = 0; i < 100 && pgcache_store_shrink(mine->store); i++)
+				;
+			break;
+		case 3:
+			for (int i = 0; i < 100 && pgcache_store_release(mine->store); i++)
+				;
+			break;
+		default:
+			if (adapt)
+			{
+				pgcache_store_adapt(mine->store, adapt, gets_of);
+				pg_atomic_write_u64(&mine->store->spaces[random_below(3)].protected,
+									random_below(400 * 1024));
+				pg_atomic_fetch_add_u32(&mine->store->shared->protection, 1);
+				test_now += random_below(2) * 6 * USECS_PER_SEC;
+			}
+	}
+}
+
 static void *
 work(void *arg)
 {
 	TestStore	mine = t;
+	PgCacheAdapt adapt = {NULL};
 	char	   *value = malloc(MAX_LEN + 4);
 	int64		my_reads = 0;
 	int64		my_hits = 0;
@@ -160,8 +205,10 @@ work(void *arg)
 					pgcache_store_note_dead(mine.store);
 				break;
 			case 6:
-				if (random_below(200) == 0)
-					sweep_partition(mine.store, random_below(mine.store->nparts));
+				if (random_below(100) == 0)
+					keep_up(&mine, arg == (void *) 1 ? &adapt : NULL);
+				else
+					(void) pgcache_store_ghost(mine.store, &k);
 				break;
 			default:
 				{
@@ -186,6 +233,7 @@ work(void *arg)
 	reads += my_reads;
 	hits += my_hits;
 	pthread_mutex_unlock(&sum_mutex);
+	free(adapt.spaces);
 	free(mine.store);
 	free(value);
 	return NULL;
@@ -199,7 +247,15 @@ run(const char *name, int partitions, int eviction)
 	PgCacheStoreConfig config = make_config(1024 * 1024, partitions, eviction);
 
 	config.is_dead = is_dead;
+	/* Shared, so that memory can be given back. */
 	t = make_store_of(config);
+	free(t.store);
+	free(t.memory);
+	t.memory = mmap(NULL, pgcache_store_size(&config), PROT_READ | PROT_WRITE,
+					MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST(t.memory != MAP_FAILED);
+	pgcache_store_create(t.memory, t.locks, &t.config);
+	t.store = pgcache_store_attach(t.memory, t.locks, &t.config);
 	reads = hits = 0;
 	for (uintptr_t i = 0; i < NTHREADS; i++)
 		MUST(pthread_create(&threads[i], NULL, work, (void *) (i + 1)) == 0);
@@ -208,7 +264,9 @@ run(const char *name, int partitions, int eviction)
 	ok(is_sound(&t), "%s: sound after %lld reads, %lld of them hits, none torn",
 	   name, (long long) reads, (long long) hits);
 	ok(hits > 0, "%s: there were hits", name);
-	free_store(&t);
+	munmap(t.memory, pgcache_store_size(&config));
+	free(t.locks);
+	free(t.store);
 }
 
 int
