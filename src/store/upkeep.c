@@ -38,6 +38,9 @@
 #define AHEAD_BYTES		8192
 #define AHEAD_MOST		16
 
+/* What may be free at the most, in holes of whatever size. */
+#define HOLES_SHARE		12
+
 static uint32
 count_buckets(PgCachePartition *part)
 {
@@ -151,9 +154,11 @@ wanted_ahead(const PgCacheStore *store, const PgCachePartition *part)
 static bool
 has_room(const PgCacheStore *store, const PgCachePartition *part)
 {
+	int64		granules = (int64) part->nheap_regions * store->region_granules;
 	uint32		average;
 
-	if (part->nentries == 0)
+	/* If nothing but small holes comes of it, more of them are of no use. */
+	if (part->nentries == 0 || granules - part->heap.used >= granules / HOLES_SHARE)
 		return true;
 	average = Min(part->heap.used / part->nentries, to_granules(store, MAX_BLOCK_BYTES));
 	return pgcache_heap_holes(part, average) >= wanted_ahead(store, part);

@@ -141,6 +141,28 @@ test_ahead(int eviction, const char *what)
 	free_store(&t);
 }
 
+/* Where what goes leaves small holes only, not everything goes. */
+static void
+test_sizes(void)
+{
+	TestStore	t = make_store(16 * MIB, 2, PGCACHE_EVICTION_LRU);
+	PgCacheMemory memory;
+
+	for (int i = 0; i < 300000; i++)
+	{
+		put_len(&t, 1, name("key", i), i % 100 == 0 ? 8000 : 20);
+		if (i % 1000 == 0)
+			evict_ahead(&t);
+	}
+	for (int i = 0; i < 100; i++)
+		evict_ahead(&t);
+	pgcache_store_memory(t.store, &memory);
+	ok(memory.used > (int64) (16 * MIB) / 100 * 88 && usage(&t, 1).background_evictions > 1000 &&
+	   is_sound(&t), "values of two sizes: %lld bytes stay in use, %lld evicted ahead",
+	   (long long) memory.used, (long long) usage(&t, 1).background_evictions);
+	free_store(&t);
+}
+
 /* Namespaces' quotas are kept to, whoever evicts. */
 static void
 test_shields(void)
@@ -263,6 +285,7 @@ main(void)
 	test_steps();
 	test_ahead(PGCACHE_EVICTION_LRU, "lru");
 	test_ahead(PGCACHE_EVICTION_S3FIFO, "s3fifo");
+	test_sizes();
 	test_shields();
 	test_shrink();
 	test_release();
