@@ -1248,7 +1248,10 @@ COMMENT ON COLUMN cache_file_watches.size IS
 COMMENT ON COLUMN cache_file_watches.inode IS
 'number of its inode then; NULL unless present';
 
-SELECT pg_catalog.pg_extension_config_dump('cache_file_watches', '');
+-- Not those of roles that no longer exist: where they are restored, their numbers
+-- may be other roles'.
+SELECT pg_catalog.pg_extension_config_dump('cache_file_watches',
+    'WHERE owner::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_roles)');
 
 CREATE TRIGGER cache_tell_worker
 AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON cache_file_watches

@@ -13,8 +13,8 @@
  *
  * On a standby files are the standby's, and what was seen is in memory only.
  *
- * As with tables, a watch whose owner has lost his privileges goes on: dropping too
- * much does less harm than serving what is stale.
+ * As with tables, a watch whose owner has lost his privileges, or was dropped, goes
+ * on: dropping too much does less harm than serving what is stale.
  *
  * Locking: see file_catalog.c.
  *
@@ -216,9 +216,9 @@ check_owner(Watch *watch, const PgCacheSpace *space)
 						watch->base.path),
 				 may_read ?
 				 errdetail("Role \"%s\", for which it is watched, may not write to namespace \"%s\".",
-						   GetUserNameFromId(owner, true), space->name) :
+						   pgcache_file_role(owner), space->name) :
 				 errdetail("Role \"%s\", for which it is watched, may not read the server's files.",
-						   GetUserNameFromId(owner, true)),
+						   pgcache_file_role(owner)),
 				 errhint("They still do; use cache_unwatch_file() to end that.")));
 	}
 }

@@ -70,6 +70,9 @@ extern bool pgcache_file_save(List *watches);
  */
 extern void pgcache_file_add(const char *path, const char *space, Datum tags);
 
+/* A role's name, or its number if it no longer exists. */
+extern char *pgcache_file_role(Oid role);
+
 /*
  * Removes all watches of a path.  Raises 42704 if there is none, 42501 as above.
  */

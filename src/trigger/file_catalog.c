@@ -280,6 +280,14 @@ pgcache_file_save(List *watches)
 	return true;
 }
 
+char *
+pgcache_file_role(Oid role)
+{
+	char	   *name = GetUserNameFromId(role, true);
+
+	return name != NULL ? name : psprintf("%u", role);
+}
+
 static void
 require_owner(const Row *row)
 {
@@ -291,7 +299,7 @@ require_owner(const Row *row)
 				 errmsg("must be owner of the watch of file \"%s\"",
 						TextDatumGetCString(row->values[COLUMN_PATH])),
 				 errdetail("Role \"%s\" watches it in namespace \"%s\".",
-						   GetUserNameFromId(owner, true),
+						   pgcache_file_role(owner),
 						   TextDatumGetCString(row->values[COLUMN_SPACE]))));
 }
 

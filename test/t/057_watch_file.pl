@@ -203,6 +203,8 @@ sql($in_n);
 set_time('b');
 ok($node->poll_query_until('postgres', $n_gone), 'and there again');
 sql('DROP ROLE reader');
+like(query_error($node, "CREATE ROLE other; GRANT pg_read_server_files TO other; SELECT cache_grant('n', 'other', 'write'); SET ROLE other; SELECT cache_watch_file('$dir/b', '{x}', 'n')"),
+	qr/42501.*\n?.*DETAIL:  Role "\d+" watches it/, 'nobody else gets it');
 sql($in_n);
 set_time('b');
 ok($node->poll_query_until('postgres', $n_gone), 'the role dropped');
@@ -226,8 +228,11 @@ ok($node->poll_query_until('postgres', "SELECT extract(epoch FROM mtime)::int = 
 sql('CREATE DATABASE copy');
 $node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/dump", 'postgres' ], 'dumped');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('copy'), "$dir/dump" ], 'restored');
-my $watches = 'SELECT path, namespace, tags, condition, mtime, size, inode FROM cache_file_watches ORDER BY 1, 2';
+my $watches = 'SELECT path, namespace, tags, condition, mtime, size, inode FROM cache_file_watches
+	WHERE owner::oid IN (SELECT oid FROM pg_roles) ORDER BY 1, 2';
 is(sql($watches, 'copy'), sql($watches), 'the same watches');
+my $orphans = 'SELECT count(*) FROM cache_file_watches WHERE owner::oid NOT IN (SELECT oid FROM pg_roles)';
+is(sql($orphans) . sql($orphans, 'copy'), '10', 'but not that of the role that was dropped');
 sql("SELECT cache_put('a', 'v', tags => '{a}')", 'copy');
 put('a');
 write_file('a', 'in two databases');
