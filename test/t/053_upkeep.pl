@@ -107,6 +107,47 @@ is(value(q{SELECT cache_reset_stats();
 	is_sound($node, 'a higher limit');
 }
 
+# Memory follows use: what is asked for keeps its place beside a scan.
+{
+	my $round = sub {
+		$session->query_safe(q{
+			DO $$
+			DECLARE
+				k text;
+			BEGIN
+				FOR i IN 1 .. 4000 LOOP
+					k := 'k' || floor(power(random(), 3) * 30000)::int;
+					IF cache_get(k, 'hot') IS NULL THEN
+						PERFORM cache_put(k, repeat('v', 300), namespace => 'hot');
+					END IF;
+					PERFORM cache_put('s' || nextval('scanned'), repeat('v', 300), namespace => 'scan');
+				END LOOP;
+			END $$});
+		$node->safe_psql('postgres', q{SELECT pgcache_test_advance_clock('6 s')});
+		wait_for_round();
+	};
+	my $share = q{SELECT round((SELECT memory_used FROM cache_stats_namespaces WHERE namespace = 'hot') * 100.0 /
+		sum(memory_used)) FROM cache_stats_namespaces WHERE namespace IN ('hot', 'scan')};
+
+	set(q{pg_cache.memory_limit = '4MB'}, 'pg_cache.adaptive = off');
+	$node->safe_psql('postgres', q{CREATE SEQUENCE scanned;
+		SELECT cache_clear();
+		SELECT cache_create_namespace(n) FROM unnest('{hot,scan}'::text[]) n});
+	$session->query_safe('SELECT setseed(0.5)');
+	$round->() for 1 .. 6;
+	my $plain = value($share);
+	set('pg_cache.adaptive = on');
+	$round->() for 1 .. 14;
+	my $adaptive = value($share);
+	cmp_ok($adaptive, '>', $plain + 10, "with pg_cache.adaptive what is asked for has more memory: $adaptive %, not $plain %");
+	is_sound($node, 'memory follows use');
+	set('pg_cache.adaptive = off');
+	$round->() for 1 .. 6;
+	cmp_ok(value($share), '<', $adaptive - 5, 'and without it as much as its puts bring it');
+	$node->safe_psql('postgres', q{SELECT cache_drop_namespace(n) FROM unnest('{hot,scan}'::text[]) n});
+	set('pg_cache.memory_limit = -1', 'pg_cache.adaptive = on');
+}
+
 # While memory is short the limit goes down step by step, and later up again.
 {
 	my $directory = PostgreSQL::Test::Utils::tempdir();
