@@ -981,6 +981,7 @@ CREATE TABLE cache_warmers (
     time_zone text,
     enabled boolean NOT NULL,
     owner regrole NOT NULL,
+    owner_name text NOT NULL,
     search_path text NOT NULL,
     created_at timestamptz NOT NULL);
 GRANT SELECT ON cache_warmers TO PUBLIC;
@@ -1006,11 +1007,15 @@ COMMENT ON COLUMN cache_warmers.time_zone IS
 'time zone of the schedule; NULL: log_timezone';
 COMMENT ON COLUMN cache_warmers.enabled IS 'whether it runs by its schedule';
 COMMENT ON COLUMN cache_warmers.owner IS 'role that it runs as';
+COMMENT ON COLUMN cache_warmers.owner_name IS
+'its name when the warmer was last changed; under another one it does not run';
 COMMENT ON COLUMN cache_warmers.search_path IS
 'search_path by which the query was written';
 COMMENT ON COLUMN cache_warmers.created_at IS 'when it was created';
 
-SELECT pg_catalog.pg_extension_config_dump('cache_warmers', '');
+-- The number of a role that was dropped might be another's where it is restored.
+SELECT pg_catalog.pg_extension_config_dump('cache_warmers',
+    'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) owner::pg_catalog.oid)');
 
 CREATE TRIGGER cache_tell_worker
 AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON cache_warmers
@@ -1033,6 +1038,7 @@ CREATE TABLE cache_warmer_runs (
     sqlstate text,
     note text,
     reason text NOT NULL,
+    again boolean NOT NULL DEFAULT false,
     owner regrole NOT NULL,
     server_start timestamptz NOT NULL,
     id bigint PRIMARY KEY DEFAULT pg_catalog.nextval(
@@ -1057,6 +1063,8 @@ COMMENT ON COLUMN cache_warmer_runs.note IS
 'what else there is to say, as that it stopped at max_rows';
 COMMENT ON COLUMN cache_warmer_runs.reason IS
 'why it ran: schedule, start, invalidation, retry or manual';
+COMMENT ON COLUMN cache_warmer_runs.again IS
+'whether it failed in a way that further attempts may follow';
 COMMENT ON COLUMN cache_warmer_runs.owner IS 'role that it ran as';
 COMMENT ON COLUMN cache_warmer_runs.server_start IS
 'when the server was started that it ran in';
@@ -1085,22 +1093,35 @@ END;
 COMMENT ON FUNCTION cache_warmer_run_start(text, regrole, timestamptz, integer, text, timestamptz) IS
 'notes that a warmer was started; returns the run''s id';
 
+-- The transaction that noted the start may have failed, the run gone on: then there
+-- is no row yet.
 CREATE FUNCTION cache_warmer_run_end(
-    run bigint, started_at timestamptz, finished_at timestamptz, rows bigint,
-    bytes bigint, sqlstate text, error text, note text)
+    run bigint, name text, owner regrole, started_at timestamptz,
+    attempt integer, reason text, server_start timestamptz,
+    finished_at timestamptz, rows bigint, bytes bigint,
+    sqlstate text, error text, note text, again boolean)
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
-UPDATE cache_warmer_runs r SET
-    finished_at = cache_warmer_run_end.finished_at,
-    rows = cache_warmer_run_end.rows,
-    bytes = cache_warmer_run_end.bytes,
-    sqlstate = cache_warmer_run_end.sqlstate,
-    error = cache_warmer_run_end.error,
-    note = cache_warmer_run_end.note
-WHERE r.id = run AND r.started_at = cache_warmer_run_end.started_at;
+WITH ended AS (
+    UPDATE cache_warmer_runs r SET
+        finished_at = cache_warmer_run_end.finished_at,
+        rows = cache_warmer_run_end.rows,
+        bytes = cache_warmer_run_end.bytes,
+        sqlstate = cache_warmer_run_end.sqlstate,
+        error = cache_warmer_run_end.error,
+        note = cache_warmer_run_end.note,
+        again = cache_warmer_run_end.again
+    WHERE r.id = run AND r.started_at = cache_warmer_run_end.started_at
+    RETURNING 1)
+INSERT INTO cache_warmer_runs
+    (name, owner, started_at, attempt, reason, server_start, finished_at,
+     rows, bytes, sqlstate, error, note, again)
+SELECT name, owner, started_at, attempt, reason, server_start, finished_at,
+    rows, bytes, sqlstate, error, note, again
+WHERE NOT EXISTS (SELECT FROM ended);
 END;
-COMMENT ON FUNCTION cache_warmer_run_end(bigint, timestamptz, timestamptz, bigint, bigint, text, text, text) IS
+COMMENT ON FUNCTION cache_warmer_run_end(bigint, text, regrole, timestamptz, integer, text, timestamptz, timestamptz, bigint, bigint, text, text, text, boolean) IS
 'notes the end of a run';
 
 CREATE FUNCTION cache_warmer_runs_close(running bigint[])
@@ -1110,7 +1131,8 @@ BEGIN ATOMIC
 UPDATE cache_warmer_runs SET
     finished_at = cache_clock_timestamp(),
     sqlstate = '57P01'::text,
-    error = 'the server or the worker ended before the run did'::text
+    error = 'the server or the worker ended before the run did'::text,
+    again = true
 WHERE finished_at IS NULL AND id <> ALL (running);
 END;
 COMMENT ON FUNCTION cache_warmer_runs_close(bigint[]) IS
@@ -1138,25 +1160,36 @@ COMMENT ON FUNCTION cache_warmer_runs_trim() IS
 'deletes runs that are too old, or too many of one warmer';
 
 CREATE FUNCTION cache_warmer_runs_past(server_start timestamptz)
-RETURNS TABLE (name text, last_start timestamptz, at_start boolean)
+RETURNS TABLE (
+    name text, last_start timestamptz, last_end timestamptz,
+    attempt integer, again boolean, at_start boolean)
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 BEGIN ATOMIC
 SELECT
     r.name,
-    pg_catalog.max(r.started_at),
-    pg_catalog.bool_or(r.reason = 'start'::text)
-FROM cache_warmer_runs r
-WHERE
-    r.server_start = cache_warmer_runs_past.server_start AND
-    r.reason <> 'manual'::text
-GROUP BY r.name;
+    r.started_at,
+    r.finished_at,
+    r.attempt,
+    r.again,
+    EXISTS (
+        SELECT FROM cache_warmer_runs s
+        WHERE
+            s.name = r.name AND s.reason = 'start'::text AND
+            s.server_start = cache_warmer_runs_past.server_start)
+FROM (
+    SELECT DISTINCT ON (name) *
+    FROM cache_warmer_runs
+    WHERE
+        server_start = cache_warmer_runs_past.server_start AND
+        reason <> 'manual'::text
+    ORDER BY name, id DESC) AS r;
 END;
 COMMENT ON FUNCTION cache_warmer_runs_past(timestamptz) IS
-'when warmers were last started since that start of the server';
+'the last run of each warmer since that start of the server, those by hand apart, and whether there was one because of the start';
 
 REVOKE ALL ON FUNCTION
     cache_warmer_run_start(text, regrole, timestamptz, integer, text, timestamptz),
-    cache_warmer_run_end(bigint, timestamptz, timestamptz, bigint, bigint, text, text, text),
+    cache_warmer_run_end(bigint, text, regrole, timestamptz, integer, text, timestamptz, timestamptz, bigint, bigint, text, text, text, boolean),
     cache_warmer_runs_close(bigint[]),
     cache_warmer_runs_trim(),
     cache_warmer_runs_past(timestamptz) FROM PUBLIC;

@@ -267,11 +267,25 @@ write_warmer(const PgCacheWarmer *warmer, bool is_new)
 	end_as_owner(&as);
 }
 
+/* Who changes a warmer knows whose it is now. */
+static void
+take_owner_name(PgCacheWarmer *warmer)
+{
+	Oid			owner = DatumGetObjectId(warmer->values[PGCACHE_WARMER_OWNER]);
+	char	   *name = GetUserNameFromId(owner, true);
+
+	if (name == NULL)
+		return;
+	warmer->values[PGCACHE_WARMER_OWNER_NAME] = CStringGetTextDatum(name);
+	warmer->nulls[PGCACHE_WARMER_OWNER_NAME] = false;
+}
+
 void
 pgcache_warmer_create(PgCacheWarmer *warmer)
 {
 	warmer->values[PGCACHE_WARMER_OWNER] = ObjectIdGetDatum(GetUserId());
 	warmer->nulls[PGCACHE_WARMER_OWNER] = false;
+	take_owner_name(warmer);
 
 	/* To be compared with the server's start, which is by the real clock. */
 	warmer->values[PGCACHE_WARMER_CREATED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -293,6 +307,7 @@ pgcache_warmer_alter(PgCacheWarmer *warmer, bool with_query)
 	/* Who has lost what a warmer needs can still have it disabled. */
 	pgcache_warmer_check(warmer,
 						 DatumGetBool(warmer->values[PGCACHE_WARMER_ENABLED]));
+	take_owner_name(warmer);
 	if (with_query)
 		take_query(warmer);
 	write_warmer(warmer, false);
@@ -315,14 +330,13 @@ pgcache_warmer_drop(const char *name)
 /* ---- cache_warmer_runs ------------------------------------------------------ */
 
 int64
-pgcache_warm_log_start(const char *name, Oid owner, TimestampTz at, int attempt,
-					   const char *reason)
+pgcache_warm_log_start(const PgCacheRun *run)
 {
 	const Oid	types[] = {TEXTOID, REGROLEOID, TIMESTAMPTZOID, INT4OID, TEXTOID, TIMESTAMPTZOID};
 	Datum		args[] = {
-		CStringGetTextDatum(name), ObjectIdGetDatum(owner), TimestampTzGetDatum(at),
-		Int32GetDatum(attempt), CStringGetTextDatum(reason),
-		TimestampTzGetDatum(pgcache_runs_epoch())
+		CStringGetTextDatum(run->name), ObjectIdGetDatum(run->owner),
+		TimestampTzGetDatum(run->started), Int32GetDatum(run->attempt),
+		CStringGetTextDatum(run->reason), TimestampTzGetDatum(pgcache_runs_epoch())
 	};
 	AsOwner		as;
 	bool		isnull;
@@ -339,33 +353,33 @@ pgcache_warm_log_start(const char *name, Oid owner, TimestampTz at, int attempt,
 static Datum
 text_or_null(const char *text, bool *isnull)
 {
-	*isnull = text == NULL || text[0] == '\0';
-
+	*isnull = text[0] == '\0';
 	return *isnull ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
 void
-pgcache_warm_log_end(int64 id, TimestampTz started, TimestampTz ended, int64 rows,
-					 int64 bytes, const char *sqlstate, const char *error,
-					 const char *note)
+pgcache_warm_log_end(const PgCacheRun *run)
 {
 	const Oid	types[] = {
-		INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID
+		INT8OID, TEXTOID, REGROLEOID, TIMESTAMPTZOID, INT4OID, TEXTOID, TIMESTAMPTZOID,
+		TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID
 	};
 	bool		nulls[lengthof(types)] = {0};
-	Datum		args[lengthof(types)];
+	Datum		args[lengthof(types)] = {
+		Int64GetDatum(run->id), CStringGetTextDatum(run->name),
+		ObjectIdGetDatum(run->owner), TimestampTzGetDatum(run->started),
+		Int32GetDatum(run->attempt), CStringGetTextDatum(run->reason),
+		TimestampTzGetDatum(pgcache_runs_epoch()), TimestampTzGetDatum(run->ended),
+		Int64GetDatum(run->rows), Int64GetDatum(run->bytes)
+	};
 	AsOwner		as;
 
-	args[0] = Int64GetDatum(id);
-	args[1] = TimestampTzGetDatum(started);
-	args[2] = TimestampTzGetDatum(ended);
-	args[3] = Int64GetDatum(rows);
-	args[4] = Int64GetDatum(bytes);
-	args[5] = text_or_null(sqlstate, &nulls[5]);
-	args[6] = text_or_null(error, &nulls[6]);
-	args[7] = text_or_null(note, &nulls[7]);
+	args[10] = text_or_null(run->failed ? run->sqlstate : "", &nulls[10]);
+	args[11] = text_or_null(run->failed ? run->error : "", &nulls[11]);
+	args[12] = text_or_null(run->note, &nulls[12]);
+	args[13] = BoolGetDatum(run->failed && !run->unwanted);
 	begin_as_owner(&as);
-	execute(psprintf("SELECT %s.cache_warmer_run_end($1, $2, $3, $4, $5, $6, $7, $8)",
+	execute(psprintf("SELECT %s.cache_warmer_run_end($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
 					 as.schema),
 			lengthof(types), types, args, nulls, SPI_OK_SELECT);
 	end_as_owner(&as);
@@ -409,7 +423,7 @@ pgcache_warm_log_past(void)
 	AsOwner		as;
 
 	begin_as_owner(&as);
-	execute(psprintf("SELECT name, last_start, at_start FROM %s.cache_warmer_runs_past($1)",
+	execute(psprintf("SELECT name, last_start, last_end, attempt, again, at_start FROM %s.cache_warmer_runs_past($1)",
 					 as.schema), 1, &type, &arg, NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -420,7 +434,12 @@ pgcache_warm_log_past(void)
 
 		past->name = TextDatumGetCString(take_column(&as, row, 0, &isnull));
 		past->last_start = DatumGetTimestampTz(take_column(&as, row, 1, &isnull));
-		past->at_start = DatumGetBool(take_column(&as, row, 2, &isnull));
+		past->last_end = DatumGetTimestampTz(take_column(&as, row, 2, &isnull));
+		if (isnull)
+			past->last_end = DT_NOEND;
+		past->attempt = DatumGetInt32(take_column(&as, row, 3, &isnull));
+		past->again = DatumGetBool(take_column(&as, row, 4, &isnull));
+		past->at_start = DatumGetBool(take_column(&as, row, 5, &isnull));
 		result = lappend(result, past);
 		MemoryContextSwitchTo(old);
 	}

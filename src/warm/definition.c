@@ -13,6 +13,7 @@
 
 #include "catalog/pg_authid.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/plancache.h"
@@ -247,6 +248,17 @@ check_positive(const PgCacheWarmer *warmer, PgCacheWarmerColumn column)
 				 errmsg("%s must be greater than zero", column_names[column])));
 }
 
+/* Who holds a process for ever keeps others from theirs. */
+static void
+check_timeout(const PgCacheWarmer *warmer)
+{
+	check_positive(warmer, PGCACHE_WARMER_TIMEOUT);
+	if (pgcache_warmer_usec(warmer, PGCACHE_WARMER_TIMEOUT) > USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout must not be longer than a day")));
+}
+
 static void
 check_jitter(const PgCacheWarmer *warmer)
 {
@@ -307,6 +319,21 @@ check_namespace(const PgCacheWarmer *warmer)
 				 errdetail("The owner of a warmer must have the privilege \"write\" on its namespace.")));
 }
 
+const char *
+pgcache_warmer_owner_fault(const PgCacheWarmer *warmer)
+{
+	Oid			owner = DatumGetObjectId(warmer->values[PGCACHE_WARMER_OWNER]);
+	char	   *name = GetUserNameFromId(owner, true);
+
+	if (name == NULL)
+		return psprintf("role \"%s\", which owns it, was dropped",
+						WARMER_TEXT(warmer, OWNER_NAME));
+	if (strcmp(name, WARMER_TEXT(warmer, OWNER_NAME)) != 0)
+		return psprintf("role \"%s\", which owns it, is now called \"%s\", or is another",
+						WARMER_TEXT(warmer, OWNER_NAME), name);
+	return NULL;
+}
+
 static void
 check_owner(const PgCacheWarmer *warmer)
 {
@@ -337,7 +364,7 @@ pgcache_warmer_check(const PgCacheWarmer *warmer, bool with_owner)
 		check_owner(warmer);
 	check_schedule(warmer);
 	check_positive(warmer, PGCACHE_WARMER_TTL);
-	check_positive(warmer, PGCACHE_WARMER_TIMEOUT);
+	check_timeout(warmer);
 	check_positive(warmer, PGCACHE_WARMER_MAX_ROWS);
 	check_positive(warmer, PGCACHE_WARMER_MAX_ATTEMPTS);
 	check_jitter(warmer);

@@ -18,6 +18,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -42,7 +44,8 @@ static bool plans_look = false; /* one of them waits for invalidations */
 static uint64 plans_changes = 0;	/* of namespaces, then */
 static pg_tz *plans_zone = NULL;	/* log_timezone, then */
 
-static bool begun = false;		/* the first look was done */
+static bool beginning = false;	/* this transaction does the first look */
+static bool begun = false;		/* it was done */
 static TimestampTz last_now = DT_NOBEGIN;
 static TimestampTz next_trim = DT_NOEND;
 static TimestampTz no_process_until = DT_NOBEGIN;
@@ -61,6 +64,62 @@ on_relation_change(Datum arg, Oid relation)
 {
 	if (!OidIsValid(relation) || relation == plans_table)
 		plans_stale = true;
+}
+
+static PgCachePlan *
+find_plan(const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, plans)
+	{
+		PgCachePlan *plan = lfirst(lc);
+
+		if (strcmp(plan->name, name) == 0)
+			return plan;
+	}
+	return NULL;
+}
+
+/* Tells a process of this database to end, if it runs. */
+static void
+end_process(int slot, const PgCacheRun *run)
+{
+	if (run->by_hand || run->state == PGCACHE_RUN_DONE)
+		return;
+	if (handles != NULL && handles[slot] != NULL)
+		TerminateBackgroundWorker(handles[slot]);
+	else if (run->pid != 0)
+		kill(run->pid, SIGTERM);
+}
+
+/* Ends the runs of warmers that were dropped or disabled, or are another's now. */
+static void
+end_unwanted(void)
+{
+	PgCacheRun	run;
+
+	for (int i = 0; i < pgcache_runs_max(); i++)
+	{
+		const PgCachePlan *plan;
+
+		if (!pgcache_runs_copy(i, &run))
+			continue;
+		plan = find_plan(run.name);
+		if (plan == NULL || !plan->enabled || plan->owner != run.owner ||
+			plan->created != run.created)
+			end_process(i, &run);
+	}
+}
+
+void
+pgcache_warm_forget(void)
+{
+	PgCacheRun	run;
+
+	for (int i = 0; i < pgcache_runs_max(); i++)
+		if (pgcache_runs_copy(i, &run))
+			end_process(i, &run);
 }
 
 static void
@@ -101,21 +160,7 @@ read_plans(void)
 
 		plans_look = plans_look || plan->schedule.kind == PGCACHE_SCHEDULE_INVALIDATE;
 	}
-}
-
-static PgCachePlan *
-find_plan(const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, plans)
-	{
-		PgCachePlan *plan = lfirst(lc);
-
-		if (strcmp(plan->name, name) == 0)
-			return plan;
-	}
-	return NULL;
+	end_unwanted();
 }
 
 /* ---- ends ------------------------------------------------------------------- */
@@ -159,6 +204,8 @@ on_transaction_end(XactEvent event, void *arg)
 {
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
 		return;
+	begun = begun || (beginning && event == XACT_EVENT_COMMIT);
+	beginning = false;
 	for (int i = 0; i < pgcache_runs_max(); i++)
 	{
 		if (noted[i] != 0 && event == XACT_EVENT_COMMIT)
@@ -179,9 +226,7 @@ note_ends(TimestampTz now)
 
 		if (!pgcache_runs_copy(i, &run) || run.state != PGCACHE_RUN_DONE)
 			continue;
-		pgcache_warm_log_end(run.id, run.started, run.ended, run.rows, run.bytes,
-							 run.failed ? run.sqlstate : NULL,
-							 run.failed ? run.error : NULL, run.note);
+		pgcache_warm_log_end(&run);
 		noted[i] = run.number;
 		if (handles[i] != NULL)
 			pfree(handles[i]);
@@ -265,11 +310,12 @@ start(PgCachePlan *plan, TimestampTz now)
 {
 	PgCacheRun	run = {0};
 	bool		again = pgcache_plan_is_retry(plan, now);
-	const char *reason = again ? "retry" : plan->reason;
 	int			slot;
 
 	strlcpy(run.name, plan->name, sizeof(run.name));
+	strlcpy(run.reason, again ? "retry" : plan->reason, sizeof(run.reason));
 	run.owner = plan->owner;
+	run.created = plan->created;
 	run.started = now;
 	run.attempt = again ? plan->attempts + 1 : 1;
 	slot = pgcache_runs_claim(&run);
@@ -285,34 +331,43 @@ start(PgCachePlan *plan, TimestampTz now)
 	}
 	no_process_logged = false;
 	pgcache_plan_started(plan, again, now);
-	pgcache_runs_set_id(slot, run.number,
-						pgcache_warm_log_start(run.name, run.owner, now, run.attempt, reason));
+
+	/* If that fails the run goes on, and has a row when it ends. */
+	pgcache_runs_set_id(slot, run.number, pgcache_warm_log_start(&run));
 	return true;
 }
 
-/* The warmer that is due for longest and isn't running, or NULL. */
+/*
+ * The warmer to be started next, or NULL: of those that are due and not running, one
+ * whose owner has the fewest running, and that is due for longest.
+ */
 static PgCachePlan *
 find_due(TimestampTz now)
 {
 	PgCachePlan *result = NULL;
-	TimestampTz earliest = now;
+	TimestampTz earliest = DT_NOEND;
+	int			fewest = INT_MAX;
 	ListCell   *lc;
 
 	foreach(lc, plans)
 	{
 		PgCachePlan *plan = lfirst(lc);
 		TimestampTz due = pgcache_plan_due(plan, now);
+		int			running;
 
-		if (due > earliest || (due == earliest && result != NULL) ||
-			pgcache_runs_has(plan->name))
+		if (due > now || pgcache_runs_has(plan->name))
+			continue;
+		running = pgcache_runs_of(plan->owner);
+		if (running > fewest || (running == fewest && due >= earliest))
 			continue;
 		result = plan;
 		earliest = due;
+		fewest = running;
 	}
 	return result;
 }
 
-/* In the order in which they became due, so that each has its turn. */
+/* Each owner, and of his warmers each, has its turn. */
 static void
 start_due(TimestampTz now)
 {
@@ -402,8 +457,12 @@ pgcache_warm_run(void)
 		return;
 	}
 	if (!begun)
+	{
+		/* Alone: what it does to shared memory must not hit what we start. */
 		take_over();
-	begun = true;
+		beginning = true;
+		return;
+	}
 	if (plans_stale)
 		read_plans();
 	note_ends(now);

@@ -175,6 +175,17 @@ pgcache_plan_started(PgCachePlan *plan, bool retry, TimestampTz now)
 	plan->last_start = now;
 }
 
+/* Plans another attempt, if that was not the last. */
+static void
+plan_retry(PgCachePlan *plan, TimestampTz after)
+{
+	if (plan->attempts > 0 && plan->attempts < plan->max_attempts)
+		plan->retry = after + (plan->attempts <= 10 ?
+							   Min(FIRST_PAUSE << (plan->attempts - 1), MAX_PAUSE) : MAX_PAUSE);
+	else
+		plan->attempts = 0;
+}
+
 void
 pgcache_plan_ended(PgCachePlan *plan, const PgCacheRun *run, TimestampTz now)
 {
@@ -182,10 +193,8 @@ pgcache_plan_ended(PgCachePlan *plan, const PgCacheRun *run, TimestampTz now)
 	if (plan->schedule.kind == PGCACHE_SCHEDULE_CRON && plan->next <= now)
 		plan_next(plan, now);
 
-	if (run->failed && !run->unwanted && plan->attempts > 0 &&
-		plan->attempts < plan->max_attempts)
-		plan->retry = now + (plan->attempts <= 10 ?
-							 Min(FIRST_PAUSE << (plan->attempts - 1), MAX_PAUSE) : MAX_PAUSE);
+	if (run->failed && !run->unwanted)
+		plan_retry(plan, now);
 	else
 		plan->attempts = 0;
 }
@@ -247,7 +256,7 @@ keep_plan(PgCachePlan *plan, List *old)
 	{
 		const PgCachePlan *before = lfirst(lc);
 
-		if (strcmp(before->name, plan->name) != 0 ||
+		if (strcmp(before->name, plan->name) != 0 || before->fault != NULL ||
 			strcmp(before->definition, plan->definition) != 0)
 			continue;
 		plan->next = before->next;
@@ -267,6 +276,24 @@ keep_plan(PgCachePlan *plan, List *old)
 	return false;
 }
 
+/*
+ * Takes up what another worker left: the last start, and an attempt that is to
+ * follow, or may when the run that is under way fails.  The clock may have been put
+ * back since.
+ */
+static void
+take_past(PgCachePlan *plan, const PgCacheWarmPast *past, TimestampTz now)
+{
+	plan->last_start = Min(past->last_start, now);
+	if (past->last_end == DT_NOEND)
+		plan->attempts = past->attempt;
+	else if (past->again)
+	{
+		plan->attempts = past->attempt;
+		plan_retry(plan, Min(past->last_end, now));
+	}
+}
+
 /* Plans the first start that this worker knows of. */
 static void
 begin_plan(PgCachePlan *plan, const PgCacheWarmer *warmer, List *past)
@@ -279,18 +306,17 @@ begin_plan(PgCachePlan *plan, const PgCacheWarmer *warmer, List *past)
 	{
 		const PgCacheWarmPast *p = lfirst(lc);
 
-		if (strcmp(p->name, plan->name) == 0)
-		{
-			plan->last_start = p->last_start;
-			at_start = p->at_start;
-		}
+		if (strcmp(p->name, plan->name) != 0)
+			continue;
+		take_past(plan, p, now);
+		at_start = p->at_start;
 	}
 	if (plan->schedule.kind == PGCACHE_SCHEDULE_INTERVAL && plan->last_start != DT_NOBEGIN)
 		plan_next(plan, plan->last_start);
 	else
 		plan_next(plan, now);
 	if (plan->schedule.kind == PGCACHE_SCHEDULE_START && !at_start &&
-		DatumGetTimestampTz(warmer->values[PGCACHE_WARMER_CREATED_AT]) < pgcache_runs_epoch())
+		plan->created < pgcache_runs_epoch())
 	{
 		plan->next = now + draw_jitter(plan);
 		plan->reason = "start";
@@ -305,6 +331,7 @@ read_plan(const PgCacheWarmer *warmer, List *old, List *past)
 
 	plan->name = WARMER_TEXT(warmer, NAME);
 	plan->definition = definition_of(warmer);
+	plan->created = DatumGetTimestampTz(warmer->values[PGCACHE_WARMER_CREATED_AT]);
 	plan->owner = DatumGetObjectId(warmer->values[PGCACHE_WARMER_OWNER]);
 	plan->enabled = DatumGetBool(warmer->values[PGCACHE_WARMER_ENABLED]);
 	plan->max_attempts = DatumGetInt32(warmer->values[PGCACHE_WARMER_MAX_ATTEMPTS]);
@@ -322,16 +349,44 @@ read_plan(const PgCacheWarmer *warmer, List *old, List *past)
 	return plan;
 }
 
+/* One that is never due. */
+static PgCachePlan *
+no_plan(const PgCacheWarmer *warmer, const char *fault, List *old)
+{
+	PgCachePlan *plan = palloc0(sizeof(PgCachePlan));
+	ListCell   *lc;
+
+	plan->name = WARMER_TEXT(warmer, NAME);
+	plan->definition = pstrdup("");
+	plan->fault = pstrdup(fault);
+	plan->next = plan->retry = DT_NOEND;
+	foreach(lc, old)
+	{
+		const PgCachePlan *before = lfirst(lc);
+
+		if (strcmp(before->name, plan->name) == 0 && before->fault != NULL &&
+			strcmp(before->fault, fault) == 0)
+			return plan;
+	}
+	ereport(LOG,
+			(errmsg("warmer \"%s\" is left out: %s", plan->name, fault)));
+	return plan;
+}
+
 /*
- * A row that was written to the table directly may hold anything, and a zone may
- * be gone from the machine: such a warmer is left out, with a line in the log.
+ * A row that was written to the table directly may hold anything, a zone may be
+ * gone from the machine, the owner from the server: such a warmer is left out, with
+ * a line in the log.
  */
 static PgCachePlan *
 try_read_plan(const PgCacheWarmer *warmer, List *old, List *past)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	const char *fault = pgcache_warmer_owner_fault(warmer);
 	PgCachePlan *volatile plan = NULL;
 
+	if (fault != NULL)
+		return no_plan(warmer, fault, old);
 	PG_TRY();
 	{
 		plan = read_plan(warmer, old, past);
@@ -345,9 +400,7 @@ try_read_plan(const PgCacheWarmer *warmer, List *old, List *past)
 			PG_RE_THROW();
 		error = CopyErrorData();
 		FlushErrorState();
-		ereport(LOG,
-				(errmsg("warmer \"%s\" is left out: %s",
-						WARMER_TEXT(warmer, NAME), error->message)));
+		plan = no_plan(warmer, error->message, old);
 	}
 	PG_END_TRY();
 	return plan;
@@ -362,11 +415,6 @@ pgcache_plans_read(List *old)
 	ListCell   *lc;
 
 	foreach(lc, warmers)
-	{
-		PgCachePlan *plan = try_read_plan(lfirst(lc), old, past);
-
-		if (plan != NULL)
-			plans = lappend(plans, plan);
-	}
+		plans = lappend(plans, try_read_plan(lfirst(lc), old, past));
 	return plans;
 }

@@ -276,39 +276,43 @@ release_claim(int code, Datum arg)
  * As REFRESH MATERIALIZED VIEW does: the query may be somebody else's, and is
  * executed with his privileges and none of the caller's.
  */
-static int64
-run_as_owner(const PgCacheWarmer *warmer, const PgCacheRun *self, int slot)
+static void
+run_as_owner(const PgCacheWarmer *warmer, PgCacheRun *run, int slot)
 {
 	PgCacheRunCount *count = pgcache_runs_count(slot);
 	Oid			user;
 	int			context;
 	int			nest = NewGUCNestLevel();
 	bool		capped;
-	int64		rows;
-	int64		id;
 
 	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(self->owner, context | SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(run->owner, context | SECURITY_RESTRICTED_OPERATION);
 	pgcache_warm_execute(warmer, count, &capped);
 	AtEOXact_GUC(false, nest);
 	SetUserIdAndSecContext(user, context);
 
-	rows = pg_atomic_read_u64(&count->rows);
-	id = pgcache_warm_log_start(self->name, self->owner, self->started, 1, "manual");
-	pgcache_warm_log_end(id, self->started, pgcache_clock_now(), rows,
-						 pg_atomic_read_u64(&count->bytes), NULL, NULL,
-						 capped ? pgcache_warm_cap_note(warmer) : NULL);
-	return rows;
+	if (capped)
+		strlcpy(run->note, pgcache_warm_cap_note(warmer), sizeof(run->note));
+	run->rows = pg_atomic_read_u64(&count->rows);
+	run->bytes = pg_atomic_read_u64(&count->bytes);
+	run->ended = pgcache_clock_now();
+	pgcache_warm_log_end(run);
 }
 
 int64
 pgcache_warmer_run_now(const PgCacheWarmer *warmer)
 {
-	PgCacheRun	run = {.by_hand = true,.attempt = 1};
+	PgCacheRun	run = {.by_hand = true,.attempt = 1,.reason = "manual"};
+	const char *fault = pgcache_warmer_owner_fault(warmer);
 	Claim		claim;
-	int64		rows;
 
 	strlcpy(run.name, WARMER_TEXT(warmer, NAME), sizeof(run.name));
+	if (fault != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("warmer \"%s\" cannot be run", run.name),
+				 errdetail_internal("It is not known whom it belongs to: %s.", fault),
+				 errhint("Use cache_alter_warmer() if it is still the same role, else cache_drop_warmer().")));
 	run.owner = DatumGetObjectId(warmer->values[PGCACHE_WARMER_OWNER]);
 	run.started = pgcache_clock_now();
 	claim.slot = pgcache_runs_claim(&run);
@@ -325,9 +329,9 @@ pgcache_warmer_run_now(const PgCacheWarmer *warmer)
 
 	PG_ENSURE_ERROR_CLEANUP(release_claim, PointerGetDatum(&claim));
 	{
-		rows = run_as_owner(warmer, &run, claim.slot);
+		run_as_owner(warmer, &run, claim.slot);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(release_claim, PointerGetDatum(&claim));
 	release_claim(0, PointerGetDatum(&claim));
-	return rows;
+	return run.rows;
 }

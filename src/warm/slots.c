@@ -24,8 +24,9 @@
 #include "shmem/shmem.h"
 #include "warm/warm_internal.h"
 
-/* Half of them are left for runs by hand. */
+/* Half of them are for runs by hand. */
 #define NSLOTS (2 * PGCACHE_MAX_WARMERS_MAX)
+#define MAX_BY_HAND (NSLOTS / 2)
 
 typedef struct PgCacheSharedRuns
 {
@@ -51,12 +52,12 @@ is_run_of(const PgCacheRun *run, Oid database, const char *name)
 }
 
 static int
-count_processes(void)
+count_runs(bool by_hand)
 {
 	int			n = 0;
 
 	for (int i = 0; i < NSLOTS; i++)
-		n += is_active(&shared->runs[i]) && !shared->runs[i].by_hand;
+		n += is_active(&shared->runs[i]) && shared->runs[i].by_hand == by_hand;
 	return n;
 }
 
@@ -92,7 +93,7 @@ pgcache_runs_claim(PgCacheRun *run)
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	slot = find_slot();
-	if (!run->by_hand && count_processes() >= pgcache_max_warmers)
+	if (count_runs(run->by_hand) >= (run->by_hand ? MAX_BY_HAND : pgcache_max_warmers))
 		slot = PGCACHE_RUN_NO_ROOM;
 	for (int i = 0; i < NSLOTS && slot != PGCACHE_RUN_IS_RUNNING; i++)
 		if (is_run_of(&shared->runs[i], run->database, run->name))
@@ -114,9 +115,25 @@ pgcache_runs_have_room(void)
 	bool		result;
 
 	LWLockAcquire(lock, LW_SHARED);
-	result = count_processes() < pgcache_max_warmers;
+	result = count_runs(false) < pgcache_max_warmers && find_slot() >= 0;
 	LWLockRelease(lock);
 	return result;
+}
+
+int
+pgcache_runs_of(Oid owner)
+{
+	int			n = 0;
+
+	LWLockAcquire(lock, LW_SHARED);
+	for (int i = 0; i < NSLOTS; i++)
+	{
+		const PgCacheRun *run = &shared->runs[i];
+
+		n += is_active(run) && !run->by_hand && run->owner == owner;
+	}
+	LWLockRelease(lock);
+	return n;
 }
 
 bool

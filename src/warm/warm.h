@@ -26,6 +26,9 @@
 extern TimestampTz pgcache_warm_due(void);
 extern void pgcache_warm_run(void);
 
+/* The extension is gone from this database: ends the runs there. */
+extern void pgcache_warm_forget(void);
+
 /* Registers shared memory; called by _PG_init. */
 extern void pgcache_warm_register(void);
 
@@ -49,6 +52,7 @@ extern void pgcache_warm_register(void);
 	COLUMN(TIME_ZONE, time_zone, TEXTOID) \
 	COLUMN(ENABLED, enabled, BOOLOID) \
 	COLUMN(OWNER, owner, REGROLEOID) \
+	COLUMN(OWNER_NAME, owner_name, TEXTOID) \
 	COLUMN(SEARCH_PATH, search_path, TEXTOID) \
 	COLUMN(CREATED_AT, created_at, TIMESTAMPTZOID)
 

@@ -50,6 +50,12 @@ extern pg_tz *pgcache_warmer_zone(const char *name);
 extern TimestampTz pgcache_warmer_next(const PgCacheSchedule *schedule, pg_tz *zone,
 									   TimestampTz after);
 
+/*
+ * NULL if the owner is the role that he was when the warmer was last changed, else
+ * what became of it: who has its number now may be somebody else.
+ */
+extern const char *pgcache_warmer_owner_fault(const PgCacheWarmer *warmer);
+
 /* Microseconds of an interval column; 0 for one of zero. */
 extern int64 pgcache_warmer_usec(const PgCacheWarmer *warmer, PgCacheWarmerColumn column);
 
@@ -65,14 +71,13 @@ extern Oid	pgcache_warm_table(void);
 extern List *pgcache_warmers_read(const char *name);
 
 /*
- * A run's row: its beginning gives its number, by which, and by its time, its end is
- * told: numbers begin anew when the extension does.
+ * A run's row: its beginning gives its number.  Its end is told by that, and by its
+ * time, since numbers begin anew when the extension does; if there is no such row it
+ * is made.
  */
-extern int64 pgcache_warm_log_start(const char *name, Oid owner, TimestampTz at,
-									int attempt, const char *reason);
-extern void pgcache_warm_log_end(int64 id, TimestampTz started, TimestampTz ended,
-								 int64 rows, int64 bytes, const char *sqlstate,
-								 const char *error, const char *note);
+struct PgCacheRun;
+extern int64 pgcache_warm_log_start(const struct PgCacheRun *run);
+extern void pgcache_warm_log_end(const struct PgCacheRun *run);
 
 /* Ends the rows that have no end, but for those of these runs. */
 extern void pgcache_warm_log_close(const int64 *running, int n);
@@ -80,12 +85,15 @@ extern void pgcache_warm_log_close(const int64 *running, int n);
 /* Deletes rows that are too old or too many. */
 extern void pgcache_warm_log_trim(void);
 
-/* What this life of the server has seen of the warmers. */
+/* The last run of a warmer in this life of the server, those by hand apart. */
 typedef struct PgCacheWarmPast
 {
 	char	   *name;
-	TimestampTz last_start;		/* of those not by hand */
-	bool		at_start;		/* once for the server's start */
+	TimestampTz last_start;
+	TimestampTz last_end;		/* DT_NOEND: it is running */
+	int			attempt;
+	bool		again;			/* it failed, and may be tried again */
+	bool		at_start;		/* one was for the server's start */
 } PgCacheWarmPast;
 
 extern List *pgcache_warm_log_past(void);
@@ -113,6 +121,8 @@ typedef struct PgCacheRun
 	char		name[64];
 	int			pid;
 	int			attempt;
+	char		reason[16];
+	TimestampTz created;		/* the warmer */
 	TimestampTz started;
 	int64		id;				/* of its row; 0: none */
 
@@ -148,6 +158,9 @@ extern bool pgcache_runs_have_room(void);
 
 /* Whether that warmer of this database is running. */
 extern bool pgcache_runs_has(const char *name);
+
+/* How many processes run warmers of that owner, in all databases. */
+extern int	pgcache_runs_of(Oid owner);
 
 /* Sets the number of a run's row. */
 extern void pgcache_runs_set_id(int slot, uint64 number, int64 id);
@@ -191,6 +204,8 @@ typedef struct PgCachePlan
 {
 	char	   *name;
 	char	   *definition;		/* what its times depend on, as a text */
+	char	   *fault;			/* why it is left out, or NULL */
+	TimestampTz created;
 	Oid			owner;
 	bool		enabled;
 	int			max_attempts;

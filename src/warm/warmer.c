@@ -40,8 +40,6 @@ PGDLLEXPORT void pgcache_warmer_main(Datum arg);
 static int	own_slot;
 static PgCacheRun own;
 
-static emit_log_hook_type prev_emit_log_hook = NULL;
-
 /* ---- the end ---------------------------------------------------------------- */
 
 static void
@@ -59,17 +57,25 @@ note_error(int sqlstate, const char *message)
 	}
 }
 
-/* Keeps what a FATAL error says, after which nothing of ours runs but the exit. */
+/*
+ * Keeps what a FATAL error says, after which nothing of ours runs but the exit.  Is
+ * called for each report, whether it is logged or not.  Who has to step aside for a
+ * DROP DATABASE or the like comes back.
+ */
 static void
-on_report(ErrorData *error)
+on_report(void *arg)
 {
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+	ErrorData  *error = CopyErrorData();
+
 	if (error->elevel >= FATAL)
 	{
 		note_error(error->sqlerrcode, error->message);
-		own.unwanted = error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN;
+		own.unwanted = error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN &&
+			!pgcache_workers_held(own.database);
 	}
-	if (prev_emit_log_hook)
-		prev_emit_log_hook(error);
+	FreeErrorData(error);
+	MemoryContextSwitchTo(caller);
 }
 
 /* All workers: one of another database may have waited for room. */
@@ -113,10 +119,13 @@ read_definition(void)
 		if (found != NIL)
 			warmer = linitial(found);
 	}
+	if (warmer != NULL &&
+		(DatumGetObjectId(warmer->values[PGCACHE_WARMER_OWNER]) != own.owner ||
+		 pgcache_warmer_owner_fault(warmer) != NULL))
+		warmer = NULL;
 	end_transaction();
 	MemoryContextSwitchTo(caller);
-	if (warmer == NULL ||
-		DatumGetObjectId(warmer->values[PGCACHE_WARMER_OWNER]) != own.owner)
+	if (warmer == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("warmer \"%s\" was dropped or has another owner", own.name)));
@@ -179,6 +188,7 @@ run(void)
 void
 pgcache_warmer_main(Datum arg)
 {
+	ErrorContextCallback report = {0};
 	uint64		number;
 
 	own_slot = DatumGetInt32(arg);
@@ -195,8 +205,9 @@ pgcache_warmer_main(Datum arg)
 		note_error(ERRCODE_OBJECT_IN_USE, "the database is being dropped, moved or copied");
 		proc_exit(0);
 	}
-	prev_emit_log_hook = emit_log_hook;
-	emit_log_hook = on_report;
+	report.callback = on_report;
+	report.previous = error_context_stack;
+	error_context_stack = &report;
 	BackgroundWorkerInitializeConnectionByOid(own.database, own.owner, 0);
 	SetConfigOption("application_name", psprintf("pg_cache warmer %s", own.name),
 					PGC_USERSET, PGC_S_SESSION);

@@ -35,6 +35,7 @@
 #include "base/clock.h"
 #include "shmem/debug_point.h"
 #include "space/space.h"
+#include "warm/warm.h"
 #include "worker/worker_internal.h"
 
 void		pgcache_worker_main(Datum database);
@@ -262,6 +263,7 @@ pgcache_worker_main(Datum database)
 		if (look && !has_extension())
 		{
 			ereport(DEBUG1, (errmsg_internal("pg_cache worker ends: no extension")));
+			pgcache_warm_forget();
 			proc_exit(0);
 		}
 		pgcache_process_sleep(pgcache_process_paused() ? DT_NOEND : run_jobs());
