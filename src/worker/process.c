@@ -75,6 +75,10 @@ pgcache_process_begin(PgCacheWorkerKind kind, Oid database)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 
+	/* It runs no query that could be cancelled, and begins anew after an error. */
+	if (kind == PGCACHE_LAUNCHER)
+		pqsignal(SIGINT, SIG_IGN);
+
 	if (!pgcache_workers_enter(kind, database))
 		proc_exit(kind == PGCACHE_LAUNCHER ? 1 : 0);
 	BackgroundWorkerUnblockSignals();
@@ -83,6 +87,8 @@ pgcache_process_begin(PgCacheWorkerKind kind, Oid database)
 	else
 		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
+	set_option("role", "none");
+	set_option("exit_on_error", "off");
 	set_option("application_name", kinds[kind].type);
 	set_option("search_path", "pg_catalog, pg_temp");
 	set_option("default_transaction_isolation", "read committed");

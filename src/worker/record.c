@@ -20,7 +20,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -78,13 +77,6 @@ call(const char *columns, const char *function, const TimestampTz *arg)
 
 	if (!OidIsValid(schema))
 		return false;
-
-	/*
-	 * Somebody who calls it by hand may hold its lock for long; the worker
-	 * has other things to do.
-	 */
-	(void) set_config_option("lock_timeout", "1s", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
 	sql = psprintf("SELECT %s FROM %s.%s(%s) AS f", columns,
 				   quote_identifier(get_namespace_name(schema)), function,
 				   arg ? "$1" : "");

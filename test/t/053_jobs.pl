@@ -66,6 +66,28 @@ sub let_go
 	wait_for_workers($node, 'one postgres', 'and comes back');
 }
 
+# What the database's owner sets for it does not count for the worker.
+{
+	$node->safe_psql('one', q{
+		CREATE ROLE nobody_much;
+		ALTER DATABASE one SET role = 'nobody_much';
+		ALTER DATABASE one SET exit_on_error = on;
+		ALTER DATABASE one SET default_transaction_read_only = on});
+	my $pid = worker_of($node, 'one');
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+	ok($node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)"), 'the worker ends');
+	$node->safe_psql('postgres', q{SELECT pgcache_test_advance_clock('1 h')});
+	wait_for_workers($node, 'one postgres', 'and comes back to a database with settings');
+	my ($log, $misses) = (-s $node->logfile, q{SELECT coalesce(sum(misses), 0) FROM cache_stats_history});
+	$node->safe_psql('one', q{
+		SET role = none; SET default_transaction_read_only = off;
+		ALTER DATABASE one RESET ALL; SELECT cache_get('none')});
+	my $before = $node->safe_psql('one', $misses);
+	$node->safe_psql('postgres', q{SELECT pgcache_test_advance_clock('1 h')});
+	ok($node->poll_query_until('one', $misses, $before + 1), 'its jobs write');
+	unlike(slurp_file($node->logfile, $log), qr/permission denied|read-only transaction/, 'and are refused nothing');
+}
+
 # A job that waits for a lock gives up before the other session would look for a
 # deadlock, and is tried again.
 {
