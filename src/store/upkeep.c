@@ -155,12 +155,16 @@ static bool
 has_room(const PgCacheStore *store, const PgCachePartition *part)
 {
 	int64		granules = (int64) part->nheap_regions * store->region_granules;
+
+	/* They change meanwhile, and the first must not become 0. */
+	uint32		nentries = *(volatile const uint32 *) &part->nentries;
+	int64		used = *(volatile const int64 *) &part->heap.used;
 	uint32		average;
 
 	/* If nothing but small holes comes of it, more of them are of no use. */
-	if (part->nentries == 0 || granules - part->heap.used >= granules / HOLES_SHARE)
+	if (nentries == 0 || granules - used >= granules / HOLES_SHARE)
 		return true;
-	average = Min(part->heap.used / part->nentries, to_granules(store, MAX_BLOCK_BYTES));
+	average = Min(used / nentries, to_granules(store, MAX_BLOCK_BYTES));
 	return pgcache_heap_holes(part, average) >= wanted_ahead(store, part);
 }
 
