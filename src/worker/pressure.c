@@ -108,6 +108,10 @@ look(PgCachePsi *psi, PgCacheMemoryEvents *events)
 		if (read_file(directory, "memory.pressure", contents, sizeof(contents)))
 			return pgcache_psi_parse(contents, psi);
 	}
+#ifdef PGCACHE_TEST
+	if (shared->directory[0] != '\0')
+		return false;
+#endif
 	return read_file("/proc/pressure", "memory", contents, sizeof(contents)) &&
 		pgcache_psi_parse(contents, psi);
 }
@@ -159,16 +163,67 @@ step_up(bool turned)
 				(errmsg("pg_cache raises its memory because there is enough memory again")));
 }
 
+/* What the launcher remembers from one round to the next. */
+typedef struct Memory
+{
+	bool		begun;
+	bool		looked;			/* before is as of the last round */
+	bool		complained;
+	int			direction;		/* 1: the limit goes up or is where it should
+								 * be; -1: it goes down */
+	PgCacheMemoryEvents before;
+	TimestampTz last_short;
+	TimestampTz last_step;
+} Memory;
+
+/* Forgets all but what we told the log. */
+static void
+begin(Memory *m, TimestampTz now)
+{
+	bool		complained = m->complained;
+
+	memset(m, 0, sizeof(*m));
+	m->begun = true;
+	m->complained = complained;
+	m->direction = 1;
+
+	/* A launcher before us lowered it; the calm begins at the earliest now. */
+	if (pg_atomic_read_u64(&shared->ceiling) != 0)
+	{
+		m->direction = -1;
+		m->last_short = m->last_step = now;
+	}
+}
+
+/* Raises the limit by a step, if it was calm for long enough. */
+static void
+step_up_in_time(Memory *m, TimestampTz now)
+{
+	if (now - m->last_short < CALM_SECONDS * USECS_PER_SEC ||
+		now - m->last_step < UP_SECONDS * USECS_PER_SEC)
+		return;
+	step_up(m->direction < 0);
+	m->direction = 1;
+	m->last_step = now;
+}
+
+/* Nothing is told of memory: what there is of a ceiling must not stay for ever. */
+static void
+go_blind(Memory *m, TimestampTz now)
+{
+	if (!m->complained)
+		ereport(LOG,
+				(errmsg("pg_cache.memory_pressure has no effect"),
+				 errdetail("The operating system does not tell of pressure on memory.")));
+	m->complained = true;
+	m->looked = false;
+	step_up_in_time(m, now);
+}
+
 void
 pgcache_pressure_round(void)
 {
-	/* 1: the limit goes up or is where it should be; -1: it goes down. */
-	static int	direction = 1;
-	static bool looked = false;
-	static bool complained = false;
-	static PgCacheMemoryEvents before;
-	static TimestampTz last_short = 0;
-	static TimestampTz last_step = 0;
+	static Memory m = {false};
 	PgCachePsi	psi;
 	PgCacheMemoryEvents events;
 	TimestampTz now = pgcache_clock_now();
@@ -176,47 +231,39 @@ pgcache_pressure_round(void)
 	if (!pgcache_memory_pressure)
 	{
 		set_ceiling(0);
-		direction = 1;
-		looked = false;
+		m.begun = false;
 		return;
 	}
+	if (!m.begun)
+		begin(&m, now);
 	/* If the clock was set back, what is to come is past. */
-	if (now < last_step || now < last_short)
-		last_step = last_short = now - CALM_SECONDS * USECS_PER_SEC;
+	if (now < m.last_step || now < m.last_short)
+		m.last_step = m.last_short = now - CALM_SECONDS * USECS_PER_SEC;
 	if (!look(&psi, &events))
 	{
-		if (!complained)
-			ereport(LOG,
-					(errmsg("pg_cache.memory_pressure has no effect"),
-					 errdetail("The operating system does not tell of pressure on memory.")));
-		complained = true;
+		go_blind(&m, now);
 		return;
 	}
-	complained = false;
-	if (!looked)
-		before = events;
-	looked = true;
+	m.complained = false;
+	if (!m.looked)
+		m.before = events;
+	m.looked = true;
 
-	if (pgcache_psi_is_short(&psi, &before, &events))
+	if (pgcache_psi_is_short(&psi, &m.before, &events))
 	{
-		last_short = now;
+		m.last_short = now;
 		/* An event that it is too soon to act on is not forgotten. */
-		if (now - last_step < DOWN_SECONDS * USECS_PER_SEC)
+		if (now - m.last_step < DOWN_SECONDS * USECS_PER_SEC)
 			return;
-		step_down(&psi, direction > 0);
-		direction = -1;
-		last_step = now;
+		step_down(&psi, m.direction > 0);
+		m.direction = -1;
+		m.last_step = now;
 	}
-	else if (!pgcache_psi_is_calm(&psi, &before, &events))
-		last_short = now;
-	else if (now - last_short >= CALM_SECONDS * USECS_PER_SEC &&
-			 now - last_step >= UP_SECONDS * USECS_PER_SEC)
-	{
-		step_up(direction < 0);
-		direction = 1;
-		last_step = now;
-	}
-	before = events;
+	else if (!pgcache_psi_is_calm(&psi, &m.before, &events))
+		m.last_short = now;
+	else
+		step_up_in_time(&m, now);
+	m.before = events;
 }
 
 /* ---- shared memory ----------------------------------------------------------- */

@@ -187,15 +187,30 @@ is(value(q{SELECT cache_reset_stats();
 	$say->('0.00', '0.00', 1);
 	ok($limit_is->("< 5 * $mib", '3 s'), 'a process that was killed is a shortage');
 	ok($limit_is->("= 16 * $mib", '61 s'), 'in the end all is as it was');
+
+	# A launcher that takes over while the limit is low.
+	my $launcher = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_cache launcher'};
 	$say->('30.00', '5.00', 1);
-	ok($limit_is->("< 14 * $mib", '3 s'), 'short again');
+	ok($limit_is->("= 4 * $mib", '3 s'), 'short again');
+	$say->('0.00', '0.00', 1);
+	my $old = value($launcher);
+	value("SELECT pg_terminate_backend($old)");
+	$node->poll_query_until('postgres', "SELECT ($launcher) <> $old") or die 'no new launcher';
+	wait_for_round();
+	is(value('SELECT memory_limit FROM cache_stats'), 4 * $mib, 'a new launcher does not raise it at once either');
+	ok($limit_is->("> 5 * $mib", '61 s'), 'but after a while');
+	unlink("$directory/memory.pressure") or die "unlink: $!";
+	ok($limit_is->("= 16 * $mib", '61 s'), 'nor does it stay low where nothing tells of pressure any more');
+
+	$say->('30.00', '5.00', 1);
+	ok($limit_is->("< 14 * $mib", '3 s'), 'and again');
 	set('pg_cache.memory_pressure = off');
 	ok($limit_is->("= 16 * $mib", '0 s'), 'switched off');
 
 	my $log = slurp_file($node->logfile);
 	my $lowered = () = $log =~ /LOG:  pg_cache lowers its memory because memory is short/g;
 	my $raised = () = $log =~ /LOG:  pg_cache raises its memory because there is enough memory again/g;
-	is("$lowered $raised", '3 2', 'the log has each change of direction');
+	is("$lowered $raised", '4 3', 'the log has each change of direction');
 }
 
 is_sound($node, 'upkeep');
