@@ -50,11 +50,16 @@ row_of(const PgCacheStore *store, const PgCachePartition *part, uint64 hash)
 						   ((uint32) hash & (store->mark_sets - 1))) * PGCACHE_MARK_WAYS;
 }
 
-/* Of bits that choose neither the partition nor the row, nor the sample. */
+/*
+ * Of bits that choose neither the partition nor the row, nor the sample.  Each
+ * clear of the namespace makes another one of it, so marks from before are found
+ * no more, as if they were of other keys.
+ */
 static uint32
-fingerprint_of(uint64 hash)
+fingerprint_of(uint64 hash, uint64 clear_seq)
 {
-	uint32		fingerprint = (uint32) ((hash * UINT64CONST(0x9e3779b97f4a7c15)) >>
+	uint32		fingerprint = (uint32) ((hash * UINT64CONST(0x9e3779b97f4a7c15) +
+										 clear_seq * UINT64CONST(0xd1b54a32d192ed03)) >>
 										(64 - FINGERPRINT_BITS));
 
 	return fingerprint ? fingerprint : 1;	/* 0 is an unused place */
@@ -95,12 +100,16 @@ pass_time(const PgCacheStore *store, PgCachePartition *part, uint32 size)
 	part->marked[part->epoch % PGCACHE_GHOST_EPOCHS] = 0;
 }
 
-void
-pgcache_ghost_forget(PgCacheStore *store, PgCachePartition *part, uint64 hash)
+static uint64
+clear_seq_of(const PgCacheStore *store, uint16 space)
 {
-	pg_atomic_uint64 *row = row_of(store, part, hash);
-	uint32		fingerprint = fingerprint_of(hash);
+	return pg_atomic_read_u64(&store->spaces[space].clear_seq);
+}
 
+/* Takes the mark of that fingerprint, if there is one, out of a row. */
+static void
+remove_mark(PgCachePartition *part, pg_atomic_uint64 *row, uint32 fingerprint)
+{
 	for (int i = 0; i < PGCACHE_MARK_WAYS; i++)
 	{
 		uint64		mark = pg_atomic_read_u64(&row[i]);
@@ -111,6 +120,14 @@ pgcache_ghost_forget(PgCacheStore *store, PgCachePartition *part, uint64 hash)
 		pg_atomic_write_u64(&row[i], 0);
 		return;
 	}
+}
+
+void
+pgcache_ghost_forget(PgCacheStore *store, PgCachePartition *part,
+					 uint16 space, uint64 hash)
+{
+	remove_mark(part, row_of(store, part, hash),
+				fingerprint_of(hash, clear_seq_of(store, space)));
 }
 
 /* The place of a row for a new mark: an unused one, else that of the oldest. */
@@ -134,19 +151,22 @@ void
 pgcache_ghost_mark(PgCacheStore *store, PgCachePartition *part,
 				   const PgCacheEntry *entry, uint64 hash, bool expired)
 {
+	pg_atomic_uint64 *row = row_of(store, part, hash);
+	uint64		clear_seq = clear_seq_of(store, entry->space);
+	uint32		fingerprint = fingerprint_of(hash, clear_seq);
 	pg_atomic_uint64 *place;
 	uint32		size;
 
 	/* What nobody would have been served is not missed for lack of memory. */
-	if (entry_is_dead(store, entry))
+	if (entry->seq < clear_seq)
 		return;
 	size = Min(entry_granules(store, entry), (1U << SIZE_BITS) - 1);
-	pgcache_ghost_forget(store, part, hash);
+	remove_mark(part, row, fingerprint);
 	pass_time(store, part, size);
-	place = place_in(part, row_of(store, part, hash));
+	place = place_in(part, row);
 	unaccount(part, pg_atomic_read_u64(place));
 	pg_atomic_write_u64(place,
-						(uint64) fingerprint_of(hash) << (64 - FINGERPRINT_BITS) |
+						(uint64) fingerprint << (64 - FINGERPRINT_BITS) |
 						(uint64) size << (EPOCH_BITS + 1) |
 						(uint64) part->epoch << 1 | (expired ? 1 : 0));
 	if (!expired)
@@ -173,7 +193,7 @@ pgcache_store_ghost(PgCacheStore *store, const PgCacheKey *key)
 {
 	PgCachePartition *part = partition_of(store, key->hash);
 	pg_atomic_uint64 *row = row_of(store, part, key->hash);
-	uint32		fingerprint = fingerprint_of(key->hash);
+	uint32		fingerprint = fingerprint_of(key->hash, clear_seq_of(store, key->space));
 
 	for (int i = 0; i < PGCACHE_MARK_WAYS; i++)
 	{
@@ -185,7 +205,7 @@ pgcache_store_ghost(PgCacheStore *store, const PgCacheKey *key)
 			return PGCACHE_GHOST_EXPIRED;
 		if (!is_near(store, part, mark))
 			return PGCACHE_GHOST_NONE;
-		pg_atomic_fetch_add_u64(&store->spaces[key->space].ghost_hits, 1);
+		pg_atomic_fetch_add_u64(&store->shares[key->space].ghost_hits, 1);
 		return PGCACHE_GHOST_EVICTED;
 	}
 	return PGCACHE_GHOST_NONE;

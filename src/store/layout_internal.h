@@ -316,13 +316,22 @@ typedef struct PgCacheStoreSpace
 {
 	pg_atomic_uint64 clear_seq; /* entries of a lower seq are dead */
 	pg_atomic_uint32 clock;		/* stamps of its entries if it has quotas */
-	pg_atomic_uint64 ghost_hits;	/* of the sample; see adapt.c */
-	pg_atomic_uint64 protected; /* bytes that others' puts do not evict */
 	bool		has_quota;		/* these four: by set_quota only */
 	int64		min_bytes;
 	int64		max_bytes;
 	int64		max_entries;
 } PgCacheStoreSpace;
+
+/*
+ * And what misses and evictions write or ask; not beside the above, a line of
+ * which each hit reads.
+ */
+typedef struct PgCacheStoreShare
+{
+	pg_atomic_uint64 ghost_hits;	/* of the sample; see adapt.c */
+	pg_atomic_uint64 protected; /* bytes that others' puts do not evict */
+	pg_atomic_uint32 users;		/* namespaces that had the slot before */
+} PgCacheStoreShare;
 
 /* Segments of the index whose places are beside the table's state. */
 #define NEAR_SEGMENTS	12
@@ -376,8 +385,8 @@ typedef struct PgCachePartition
 	uint32		epoch;			/* of marks; see ghost.c */
 	int64		epoch_filled;	/* granules gone in it */
 	int64		marked[PGCACHE_GHOST_EPOCHS];	/* what marks stand for */
-	PgCacheOffset cursor;		/* in that class: from there to the tail all
-								 * was protected; or 0 */
+	PgCacheOffset cursor;		/* in that class: behind it, towards the tail,
+								 * all was protected; 0: all */
 	int			cursor_class;
 	uint32		cursor_round;	/* of the protection that it is as of */
 	uint64		evicted;		/* by who needed the room */
@@ -434,6 +443,7 @@ struct PgCacheStore
 	PgCachePartition *parts;
 	PgCacheOffset *directory;	/* further segments, max_segments a partition */
 	PgCacheStoreSpace *spaces;
+	PgCacheStoreShare *shares;
 	const PgCachePolicy *policy;
 	TimestampTz (*now) (void);
 	bool		(*is_dead) (uint64 seq, const uint32 *stamps, int nstamps);

@@ -148,7 +148,8 @@ pgcache_store_forget_space(PgCacheStore *store, uint16 number)
 {
 	pgcache_store_clear(store, number);
 	pgcache_store_set_quota(store, number, 0, 0, 0);
-	pg_atomic_write_u64(&store->spaces[number].protected, 0);
+	pg_atomic_write_u64(&store->shares[number].protected, 0);
+	pg_atomic_fetch_add_u32(&store->shares[number].users, 1);
 	for (int i = 0; i < store->nparts; i++)
 	{
 		PgCachePartition *part = &store->parts[i];

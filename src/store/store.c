@@ -45,6 +45,7 @@ typedef struct Layout
 	Size		parts;
 	Size		directory;
 	Size		spaces;
+	Size		shares;
 	Size		usage;
 	Size		regions;
 	Size		ghosts;
@@ -97,6 +98,8 @@ layout_of(const PgCacheStoreConfig *config)
 	at += CACHELINEALIGN(sizeof(PgCacheOffset) * l.max_segments * l.nparts);
 	l.spaces = at;
 	at += CACHELINEALIGN(sizeof(PgCacheStoreSpace) * config->max_spaces);
+	l.shares = at;
+	at += CACHELINEALIGN(sizeof(PgCacheStoreShare) * config->max_spaces);
 	l.usage = at;
 	at += CACHELINEALIGN(sizeof(PgCachePartitionUsage) * config->max_spaces * l.nparts);
 	l.regions = at;
@@ -132,6 +135,7 @@ address(PgCacheStore *store, void *memory, LWLockPadded *locks,
 	store->parts = (PgCachePartition *) (start + l.parts);
 	store->directory = (PgCacheOffset *) (start + l.directory);
 	store->spaces = (PgCacheStoreSpace *) (start + l.spaces);
+	store->shares = (PgCacheStoreShare *) (start + l.shares);
 	store->usage = (PgCachePartitionUsage *) (start + l.usage);
 	store->regions = (PgCacheRegion *) (start + l.regions);
 	if (l.ghost_sets > 0)
@@ -190,8 +194,9 @@ pgcache_store_create(void *memory, LWLockPadded *locks,
 	{
 		pg_atomic_init_u64(&store.spaces[i].clear_seq, 0);
 		pg_atomic_init_u32(&store.spaces[i].clock, 0);
-		pg_atomic_init_u64(&store.spaces[i].ghost_hits, 0);
-		pg_atomic_init_u64(&store.spaces[i].protected, 0);
+		pg_atomic_init_u64(&store.shares[i].ghost_hits, 0);
+		pg_atomic_init_u64(&store.shares[i].protected, 0);
+		pg_atomic_init_u32(&store.shares[i].users, 0);
 	}
 	for (int i = 0; i < store.nparts; i++)
 	{

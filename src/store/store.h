@@ -445,7 +445,7 @@ typedef struct PgCacheAdapt
 extern void pgcache_store_adapt(PgCacheStore *store, PgCacheAdapt *adapt,
 								uint64 (*gets) (uint16 space));
 
-/* All namespaces are alike again. */
+/* All namespaces are alike again, whoever adapted; nothing to do if they are. */
 extern void pgcache_store_adapt_no_more(PgCacheStore *store, PgCacheAdapt *adapt);
 
 /*

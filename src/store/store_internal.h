@@ -313,7 +313,7 @@ extern void pgcache_ghost_mark(PgCacheStore *store, PgCachePartition *part,
 
 /* The mark of a key, which is one of the sample, is true no more. */
 extern void pgcache_ghost_forget(PgCacheStore *store, PgCachePartition *part,
-								 uint64 hash);
+								 uint16 space, uint64 hash);
 
 extern bool pgcache_ghosts_are_sound(const PgCacheStore *store,
 									 const PgCachePartition *part);

@@ -348,7 +348,7 @@ link_entry(PgCacheStore *store, PgCachePartition *part, Build *b)
 	}
 	store->policy->insert(store, part, b->entry, item->key.hash);
 	if (unlikely(pgcache_key_is_sampled(item->key.hash)))
-		pgcache_ghost_forget(store, part, item->key.hash);
+		pgcache_ghost_forget(store, part, item->key.space, item->key.hash);
 	if (item->stored_version)
 		*item->stored_version = entry->version;
 	PGCACHE_DEBUG_SPIN("put-after-link");
@@ -553,7 +553,7 @@ delete_entry(PgCacheStore *store, const PgCacheKey *key, uint64 version)
 	if (wanted)
 		remove_key(store, part, key, offset != 0 ? CAUSE_DELETED : CAUSE_EXPIRED);
 	if (wanted && pgcache_key_is_sampled(key->hash))
-		pgcache_ghost_forget(store, part, key->hash);
+		pgcache_ghost_forget(store, part, key->space, key->hash);
 	pgcache_index_adjust(store, part);
 	LWLockRelease(lock_of(store, part));
 	return wanted && offset != 0;

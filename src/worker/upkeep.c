@@ -75,8 +75,8 @@ adapt(void)
 
 	if (!pgcache_adaptive)
 	{
-		if (notes.spaces != NULL)
-			pgcache_store_adapt_no_more(pgcache_store, &notes);
+		/* A launcher before us may have protected something. */
+		pgcache_store_adapt_no_more(pgcache_store, &notes);
 		return;
 	}
 	if (now >= last && now - last < ADAPT_SECONDS * USECS_PER_SEC)

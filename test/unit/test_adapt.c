@@ -60,7 +60,14 @@ run(TestStore *t, int gets, bool adaptive, bool scan, PgCacheAdapt *adapt, int64
 static uint64
 protected_of(TestStore *t, int space)
 {
-	return pg_atomic_read_u64(&t->store->spaces[space].protected);
+	return pg_atomic_read_u64(&t->store->shares[space].protected);
+}
+
+static void
+set_protected(TestStore *t, int space, uint64 bytes, uint32 round)
+{
+	pg_atomic_write_u64(&t->store->shares[space].protected, bytes);
+	pg_atomic_write_u32(&t->store->shared->protection, round);
 }
 
 static void
@@ -143,7 +150,7 @@ test_order(void)
 	pgcache_store_tuning(t.store)->lru_bump = 0;
 	for (int i = 0; i < 1000; i++)
 		put_len(&t, 1, name("key", i), 200);
-	pg_atomic_write_u64(&t.store->spaces[1].protected, 2 * MIB);
+	pg_atomic_write_u64(&t.store->shares[1].protected, 2 * MIB);
 	pg_atomic_write_u32(&t.store->shared->protection, 1);
 	while (usage(&t, 2).evictions == 0)
 		put_len(&t, 2, name("key", last++), 200);
@@ -158,7 +165,7 @@ test_order(void)
 	ok(usage(&t, 1).entries >= 998, "what is protected stays");
 	ok(in_order && is_sound(&t), "and the others go in order");
 	/* Some of it is protected: so much stays, the newest. */
-	pg_atomic_write_u64(&t.store->spaces[1].protected, usage(&t, 1).memory / 2);
+	pg_atomic_write_u64(&t.store->shares[1].protected, usage(&t, 1).memory / 2);
 	pg_atomic_write_u32(&t.store->shared->protection, 2);
 	for (int i = 0; i < 10000; i++)
 		put_len(&t, 2, name("key", last++), 200);
@@ -170,9 +177,128 @@ test_order(void)
 	free_store(&t);
 }
 
+/* Not more is protected than there is room for, beside namespaces with quotas. */
+static void
+test_room(void)
+{
+	TestStore	t = make_store(4 * MIB, 2, PGCACHE_EVICTION_LRU);
+	PgCacheAdapt adapt = {NULL};
+	int64		room;
+
+	pgcache_store_set_quota(t.store, 3, 5 * MIB / 2, 5 * MIB / 2, 0);
+	for (int i = 0; i < 30000; i++)
+		put_len(&t, 3, name("key", i), 200);
+	for (int i = 0; i < 30000; i++)
+		put_len(&t, 1 + i % 2, name("key", i), 200);
+	room = usage(&t, 1).memory + usage(&t, 2).memory;
+	set_protected(&t, 1, MIB, 1);
+	set_protected(&t, 2, 2 * MIB, 1);
+	pgcache_store_adapt(t.store, &adapt, gets_of);
+	ok(protected_of(&t, 1) + protected_of(&t, 2) < room / 10 * 9 &&
+	   protected_of(&t, 1) > room / 5 && protected_of(&t, 2) > protected_of(&t, 1) * 3 / 2,
+	   "of %lld bytes, %llu and %llu are protected", (long long) room,
+	   (unsigned long long) protected_of(&t, 1), (unsigned long long) protected_of(&t, 2));
+	pgcache_store_adapt_no_more(t.store, &adapt);
+	free_store(&t);
+}
+
+/* Where all is protected it is not looked at again for each that goes. */
+static void
+test_all(void)
+{
+	TestStore	t = make_store(1 * MIB, 1, PGCACHE_EVICTION_LRU);
+	PgCachePartition *part = &t.store->parts[0];
+	int			next = 0;
+	int			looks = 0;
+
+	pgcache_store_tuning(t.store)->lru_bump = 0;
+	while (usage(&t, 1).evictions == 0)
+		put_len(&t, 1, name("key", next++), 200);
+	set_protected(&t, 1, 100 * MIB, 7);
+	for (int i = 0; i < 100; i++)
+		put_len(&t, 1, name("key", next++), 200);
+	ok(part->cursor == 0 && part->cursor_round == 7, "a search that finds nothing ends");
+	for (int i = 0; i < 100; i++)
+	{
+		put_len(&t, 1, name("key", next++), 200);
+		looks += part->cursor != 0;
+	}
+	ok(looks == 0 && holds(&t, 1, name("key", next - (int) usage(&t, 1).entries)),
+	   "the oldest of all goes then, without another search");
+	set_protected(&t, 1, usage(&t, 1).memory, 8);
+	for (int i = 0; i < 1000; i++)
+		put_len(&t, 2, name("key", i), 200);
+	ok(usage(&t, 2).entries < 50 && is_sound(&t), "until the next round");
+	free_store(&t);
+}
+
+/* What was noticed of a slot's namespace does not count for the next one. */
+static void
+test_next_user(void)
+{
+	TestStore	t = make_store(4 * MIB, 2, PGCACHE_EVICTION_LRU);
+	PgCacheAdapt adapt = {NULL};
+	int64		hits[3];
+
+	(void) run(&t, 200000, true, true, &adapt, hits);
+	MUST(protected_of(&t, 1) > 0);
+	pgcache_store_forget_space(t.store, 1);
+	pgcache_store_adapt(t.store, &adapt, gets_of);
+	ok(protected_of(&t, 1) == 0, "a slot's next user begins without a past");
+	pgcache_store_adapt_no_more(t.store, &adapt);
+	free_store(&t);
+}
+
+/* One that nobody asks any more, after many years in which it was not protected. */
+static void
+test_unasked(void)
+{
+	TestStore	t = make_store(4 * MIB, 2, PGCACHE_EVICTION_LRU);
+	PgCacheAdapt adapt = {NULL};
+	int64		hits[3];
+	int			rounds = 0;
+
+	asked[1] = UINT64CONST(1) << 50;
+	for (int i = 0; i < 100 && protected_of(&t, 1) == 0; i++)
+		(void) run(&t, 10000, true, true, &adapt, hits);
+	MUST(protected_of(&t, 1) > 0);
+	while (protected_of(&t, 1) > 0 && rounds++ < 1000)
+		pgcache_store_adapt(t.store, &adapt, gets_of);
+	ok(rounds < 60, "that nobody asks is noticed, in %d rounds", rounds);
+	pgcache_store_adapt_no_more(t.store, &adapt);
+	free_store(&t);
+}
+
+/* A process that knows nothing of what another one protected. */
+static void
+test_restart(void)
+{
+	TestStore	t = make_store(1 * MIB, 1, PGCACHE_EVICTION_LRU);
+	PgCacheAdapt adapt = {NULL};
+
+	set_protected(&t, 1, MIB / 2, 3);
+	asked[1] = UINT64CONST(1) << 50;
+	for (int i = 0; i < 60; i++)
+		pgcache_store_adapt(t.store, &adapt, gets_of);
+	ok(protected_of(&t, 1) == 0, "what another process protected and nobody asks for");
+
+	set_protected(&t, 1, MIB / 2, 3);
+	free(adapt.spaces);
+	adapt.spaces = NULL;
+	pgcache_store_adapt_no_more(t.store, &adapt);
+	ok(protected_of(&t, 1) == 0 && pg_atomic_read_u32(&t.store->shared->protection) == 0,
+	   "switched off by another process");
+	free_store(&t);
+}
+
 int
 main(void)
 {
+	test_room();
+	test_all();
+	test_next_user();
+	test_unasked();
+	test_restart();
 	test_order();
 	test_scan();
 	test_alike();

@@ -101,9 +101,12 @@ test_marks(void)
 	int			others = 0;
 	int			forgotten = 0;
 	int			last = 0;
+	PgCacheStoreSpace spaces[8];
 
 	while (usage(&t, 1).evictions < 10000)
 		put_len(&t, 1, name("key", last++), 200);
+	MUST(t.store->max_spaces == lengthof(spaces));
+	memcpy(spaces, t.store->spaces, sizeof(spaces));
 	for (int i = 0; i < last; i++)
 	{
 		const char *key = name("key", i);
@@ -121,6 +124,9 @@ test_marks(void)
 	ok(evicted > 400 && marked > evicted * 95 / 100, "what was evicted left a mark: %d of %d keys",
 	   marked, evicted);
 	ok(others == 0, "what is there has none");
+	ok(memcmp(spaces, t.store->spaces, sizeof(spaces)) == 0 &&
+	   pg_atomic_read_u64(&t.store->shares[1].ghost_hits) == (uint64) marked,
+	   "finding marks writes nothing to what each hit reads");
 	for (int i = 0; i < 5000; i++)
 	{
 		const char *key = name("key", i);
@@ -134,6 +140,51 @@ test_marks(void)
 		}
 	}
 	ok(forgotten > 100 && others == 0, "a put takes it away, and a delete leaves none");
+	ok(is_sound(&t), "sound");
+	free_store(&t);
+}
+
+/* What was evicted before a clear would have been no hit with any memory. */
+static void
+test_clear(void)
+{
+	TestStore	t = make_store(8 * MIB, 2, PGCACHE_EVICTION_LRU);
+	int			before[3] = {0};
+	int			after[3] = {0};
+	int			next[3] = {0};
+	int			again = 0;
+	int			of = 0;
+
+	while (usage(&t, 1).evictions < 5000)
+		for (int space = 1; space <= 2; space++)
+			put_len(&t, space, name("key", next[space]++), 200);
+	for (int space = 1; space <= 2; space++)
+		for (int i = 0; i < next[space]; i++)
+			before[space] += is_sampled(&t, space, name("key", i)) &&
+				ghost(&t, space, name("key", i)) == PGCACHE_GHOST_EVICTED;
+	pgcache_store_clear(t.store, 1);
+	for (int space = 1; space <= 2; space++)
+		for (int i = 0; i < next[space]; i++)
+			after[space] += is_sampled(&t, space, name("key", i)) &&
+				ghost(&t, space, name("key", i)) != PGCACHE_GHOST_NONE;
+	ok(before[1] > 200 && after[1] == 0, "a clear makes marks count no more: %d before, %d after",
+	   before[1], after[1]);
+	ok(before[2] > 200 && after[2] == before[2], "others' stay");
+
+	/* What came later leaves marks again. */
+	next[0] = next[1];
+	while (usage(&t, 1).evictions < 15000)
+		put_len(&t, 1, name("key", next[1]++), 200);
+	for (int i = next[0]; i < next[1]; i++)
+	{
+		const char *key = name("key", i);
+
+		if (!is_sampled(&t, 1, key) || holds(&t, 1, key))
+			continue;
+		of++;
+		again += ghost(&t, 1, key) == PGCACHE_GHOST_EVICTED;
+	}
+	ok(of > 200 && again > of * 95 / 100, "and new ones are made: %d of %d keys", again, of);
 	ok(is_sound(&t), "sound");
 	free_store(&t);
 }
@@ -169,6 +220,7 @@ int
 main(void)
 {
 	test_marks();
+	test_clear();
 	test_expired();
 	test_estimate(PGCACHE_EVICTION_LRU, 3, 100, "lru, small values", 0.08);
 	test_estimate(PGCACHE_EVICTION_LRU, 2, 600, "lru, larger values", 0.08);

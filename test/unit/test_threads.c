@@ -153,7 +153,7 @@ keep_up(TestStore *mine, PgCacheAdapt *adapt)
 			if (adapt)
 			{
 				pgcache_store_adapt(mine->store, adapt, gets_of);
-				pg_atomic_write_u64(&mine->store->spaces[random_below(3)].protected,
+				pg_atomic_write_u64(&mine->store->shares[random_below(3)].protected,
 									random_below(400 * 1024));
 				pg_atomic_fetch_add_u32(&mine->store->shared->protection, 1);
 				test_now += random_below(2) * 6 * USECS_PER_SEC;
