@@ -166,7 +166,8 @@ pgcache_entry_free_blocks(PgCacheStore *store, PgCachePartition *part,
 static inline bool
 is_eviction(PgCacheCause cause)
 {
-	return cause == CAUSE_EVICTED || cause == CAUSE_EVICTED_AHEAD;
+	return cause == CAUSE_EVICTED || cause == CAUSE_EVICTED_AHEAD ||
+		cause == CAUSE_EVICTED_QUOTA;
 }
 
 void
@@ -220,7 +221,9 @@ pgcache_entry_remove(PgCacheStore *store, PgCachePartition *part,
 	}
 	else
 		located = *slot;
+	/* With more memory it would have gone all the same, if for a quota. */
 	if ((is_eviction(cause) || cause == CAUSE_EXPIRED) &&
+		cause != CAUSE_EVICTED_QUOTA &&
 		tag_is_sampled(located.bucket->tag[located.slot]))
 		pgcache_ghost_mark(store, part, entry, pgcache_entry_hash(store, entry),
 						   cause == CAUSE_EXPIRED);

@@ -326,7 +326,7 @@ evict_of_space(PgCacheStore *store, uint16 number, Excess *excess)
 		if (found_dead && !dead)
 			break;
 		found_dead = dead;
-		pgcache_entry_remove(store, part, victim, NULL, CAUSE_EVICTED);
+		pgcache_entry_remove(store, part, victim, NULL, CAUSE_EVICTED_QUOTA);
 		removed = true;
 
 		/* One by one where it matters which; its share where it cannot. */

@@ -369,6 +369,7 @@ typedef enum PgCacheCause
 	CAUSE_DELETED,
 	CAUSE_EVICTED,
 	CAUSE_EVICTED_AHEAD,		/* by the upkeep */
+	CAUSE_EVICTED_QUOTA,		/* its namespace's, not for want of memory */
 	CAUSE_EXPIRED
 } PgCacheCause;
 

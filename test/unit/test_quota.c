@@ -268,6 +268,34 @@ test_expired_first(void)
 	free_store(&t);
 }
 
+/* More memory would keep none of what a quota takes: no mark is left of it. */
+static void
+test_no_marks(void)
+{
+	TestStore	t = make_store(MEMORY, 4, PGCACHE_EVICTION_LRU);
+	int			marks = 0;
+	int			sampled = 0;
+
+	pgcache_store_set_quota(t.store, 1, 0, 0, 20);
+	for (int i = 0; i < 1000; i++)
+		put_len(&t, 1, name("key", i), 100);
+	for (int i = 0; i < 1000; i++)
+	{
+		PgCacheKey	k;
+		const char *key = name("key", i);
+
+		pgcache_store_key(t.store, &k, 1, key, strlen(key));
+		if (!pgcache_key_is_sampled(k.hash) || holds(&t, 1, key))
+			continue;
+		sampled++;
+		marks += pgcache_store_ghost(t.store, &k) != PGCACHE_GHOST_NONE;
+	}
+	ok(usage(&t, 1).evictions == 980 && sampled > 10 && marks == 0,
+	   "what a quota evicts leaves no mark: %d of %d", marks, sampled);
+	ok(is_sound(&t), "sound");
+	free_store(&t);
+}
+
 int
 main(void)
 {
@@ -285,5 +313,6 @@ main(void)
 	test_changes(PGCACHE_EVICTION_S3FIFO);
 	test_shrink_far();
 	test_expired_first();
+	test_no_marks();
 	return done_testing();
 }
