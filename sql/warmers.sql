@@ -65,6 +65,7 @@ SELECT cache_create_warmer('x', 'VALUES (1, 2)', '@daily', time_zone => repeat('
 -- limits,
 SELECT cache_create_warmer('x', 'VALUES (1, 2)', '@daily', ttl => '0');
 SELECT cache_create_warmer('x', 'VALUES (1, 2)', '@daily', timeout => '0');
+SELECT cache_create_warmer('x', 'VALUES (1, 2)', '@daily', timeout => '25 h');
 SELECT cache_create_warmer('x', 'VALUES (1, 2)', '@daily', max_rows => 0);
 SELECT cache_create_warmer('x', 'VALUES (1, 2)', '@daily', max_attempts => 0);
 SELECT cache_create_warmer('x', 'VALUES (1, 2)', '@daily', jitter => '-1 s');
@@ -291,6 +292,22 @@ SELECT cache_run_warmer('whoami');
 SELECT cache_alter_warmer('items', enabled => false, max_rows => 5);
 SELECT cache_alter_warmer('items', enabled => true);
 ALTER ROLE regress_pgcache_owner LOGIN;
+
+-- Owners that are gone, or are called otherwise.
+CREATE ROLE regress_pgcache_gone LOGIN;
+SET ROLE regress_pgcache_gone;
+SELECT cache_create_warmer('gone', 'VALUES (1, 2)', '@start');
+RESET ROLE;
+ALTER ROLE regress_pgcache_gone RENAME TO regress_pgcache_called;
+SELECT cache_run_warmer('gone');
+SELECT cache_alter_warmer('gone');
+SELECT cache_run_warmer('gone'), owner, owner_name FROM cache_warmers WHERE name = 'gone';
+DROP ROLE regress_pgcache_called;
+SELECT cache_run_warmer('gone');
+SET ROLE regress_pgcache_stranger;
+SELECT cache_drop_warmer('gone');
+RESET ROLE;
+SELECT cache_drop_warmer('gone');
 
 -- Runs are trimmed: no more than a hundred of each warmer, and none too old.
 SELECT count(cache_run_warmer('whoami')) FROM generate_series(1, 102);

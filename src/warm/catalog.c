@@ -354,6 +354,7 @@ static Datum
 text_or_null(const char *text, bool *isnull)
 {
 	*isnull = text[0] == '\0';
+
 	return *isnull ? (Datum) 0 : CStringGetTextDatum(text);
 }
 

@@ -51,11 +51,20 @@ static TimestampTz next_trim = DT_NOEND;
 static TimestampTz no_process_until = DT_NOBEGIN;
 static bool no_process_logged = false;
 
-/* By slot, in TopMemoryContext: the processes that this worker asked for. */
-static BackgroundWorkerHandle **handles = NULL;
+/* What this worker knows of a slot. */
+typedef struct Slot
+{
+	BackgroundWorkerHandle *handle; /* of the process that it asked for, or
+									 * NULL */
+	uint64		told;			/* the plan was told of this run's end */
 
-/* The runs whose ends this transaction has noted, by slot; 0: none. */
-static uint64 *noted = NULL;
+	/* what this transaction has written; 0: nothing */
+	uint64		ended;			/* the end of that run */
+	uint64		started;		/* the start of that run, */
+	int64		id;				/* as that row */
+} Slot;
+
+static Slot *slots = NULL;		/* in TopMemoryContext */
 
 /* ---- the table -------------------------------------------------------------- */
 
@@ -87,8 +96,8 @@ end_process(int slot, const PgCacheRun *run)
 {
 	if (run->by_hand || run->state == PGCACHE_RUN_DONE)
 		return;
-	if (handles != NULL && handles[slot] != NULL)
-		TerminateBackgroundWorker(handles[slot]);
+	if (slots != NULL && slots[slot].handle != NULL)
+		TerminateBackgroundWorker(slots[slot].handle);
 	else if (run->pid != 0)
 		kill(run->pid, SIGTERM);
 }
@@ -172,17 +181,17 @@ check_process(int slot, const PgCacheRun *run)
 	PgCacheRun	end = {.failed = true};
 	pid_t		pid;
 
-	if (handles[slot] == NULL || run->state == PGCACHE_RUN_DONE ||
-		GetBackgroundWorkerPid(handles[slot], &pid) != BGWH_STOPPED)
+	if (slots[slot].handle == NULL || run->state == PGCACHE_RUN_DONE ||
+		GetBackgroundWorkerPid(slots[slot].handle, &pid) != BGWH_STOPPED)
 		return;
 	strlcpy(end.sqlstate, "58000", sizeof(end.sqlstate));
 	strlcpy(end.error, "the process ended before it began", sizeof(end.error));
 	pgcache_runs_end(slot, run->number, &end);
 }
 
-/* Whether a run of this database has ended and is not yet noted. */
+/* Whether the start or the end of a run of this database is not in the table. */
 static bool
-has_ended(void)
+has_news(void)
 {
 	PgCacheRun	run;
 
@@ -191,14 +200,63 @@ has_ended(void)
 		if (!pgcache_runs_copy(i, &run) || run.by_hand)
 			continue;
 		check_process(i, &run);
-		if (run.state == PGCACHE_RUN_DONE ||
-			(pgcache_runs_copy(i, &run) && run.state == PGCACHE_RUN_DONE))
+		if (pgcache_runs_copy(i, &run) &&
+			(run.state == PGCACHE_RUN_DONE || run.id == 0))
 			return true;
 	}
 	return false;
 }
 
-/* A slot is free when the table has the end of its run. */
+/* Tells the plans which runs have ended, once. */
+static void
+tell_ends(TimestampTz now)
+{
+	PgCacheRun	run;
+
+	for (int i = 0; i < pgcache_runs_max(); i++)
+	{
+		PgCachePlan *plan;
+
+		if (!pgcache_runs_copy(i, &run) || run.state != PGCACHE_RUN_DONE ||
+			slots[i].told == run.number)
+			continue;
+		slots[i].told = run.number;
+		if (slots[i].handle != NULL)
+			pfree(slots[i].handle);
+		slots[i].handle = NULL;
+		plan = find_plan(run.name);
+		if (plan != NULL)
+			pgcache_plan_ended(plan, &run, now);
+	}
+}
+
+/*
+ * Writes to the table which runs have begun or ended.  A run that has ended before
+ * its start was written gets its row now.
+ */
+static void
+write_news(void)
+{
+	PgCacheRun	run;
+
+	for (int i = 0; i < pgcache_runs_max(); i++)
+	{
+		if (!pgcache_runs_copy(i, &run) || run.by_hand)
+			continue;
+		if (run.state == PGCACHE_RUN_DONE)
+		{
+			pgcache_warm_log_end(&run);
+			slots[i].ended = run.number;
+		}
+		else if (run.id == 0)
+		{
+			slots[i].id = pgcache_warm_log_start(&run);
+			slots[i].started = run.number;
+		}
+	}
+}
+
+/* What was written counts: a slot is free when the table has the end of its run. */
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
@@ -208,32 +266,11 @@ on_transaction_end(XactEvent event, void *arg)
 	beginning = false;
 	for (int i = 0; i < pgcache_runs_max(); i++)
 	{
-		if (noted[i] != 0 && event == XACT_EVENT_COMMIT)
-			pgcache_runs_free(i, noted[i]);
-		noted[i] = 0;
-	}
-}
-
-/* Notes the ends of runs in the table. */
-static void
-note_ends(TimestampTz now)
-{
-	PgCacheRun	run;
-
-	for (int i = 0; i < pgcache_runs_max(); i++)
-	{
-		PgCachePlan *plan;
-
-		if (!pgcache_runs_copy(i, &run) || run.state != PGCACHE_RUN_DONE)
-			continue;
-		pgcache_warm_log_end(&run);
-		noted[i] = run.number;
-		if (handles[i] != NULL)
-			pfree(handles[i]);
-		handles[i] = NULL;
-		plan = find_plan(run.name);
-		if (plan != NULL)
-			pgcache_plan_ended(plan, &run, now);
+		if (slots[i].started != 0 && event == XACT_EVENT_COMMIT)
+			pgcache_runs_set_id(i, slots[i].started, slots[i].id);
+		if (slots[i].ended != 0 && event == XACT_EVENT_COMMIT)
+			pgcache_runs_free(i, slots[i].ended);
+		slots[i].started = slots[i].ended = 0;
 	}
 }
 
@@ -285,7 +322,7 @@ register_process(const PgCacheRun *run, int slot)
 	memcpy(worker.bgw_extra, &run->number, sizeof(run->number));
 
 	caller = MemoryContextSwitchTo(TopMemoryContext);
-	registered = RegisterDynamicBackgroundWorker(&worker, &handles[slot]);
+	registered = RegisterDynamicBackgroundWorker(&worker, &slots[slot].handle);
 	MemoryContextSwitchTo(caller);
 	return registered;
 }
@@ -331,9 +368,6 @@ start(PgCachePlan *plan, TimestampTz now)
 	}
 	no_process_logged = false;
 	pgcache_plan_started(plan, again, now);
-
-	/* If that fails the run goes on, and has a row when it ends. */
-	pgcache_runs_set_id(slot, run.number, pgcache_warm_log_start(&run));
 	return true;
 }
 
@@ -385,12 +419,9 @@ start_due(TimestampTz now)
 static void
 begin(void)
 {
-	if (handles == NULL)
+	if (slots == NULL)
 	{
-		handles = MemoryContextAllocZero(TopMemoryContext,
-										 pgcache_runs_max() * sizeof(*handles));
-		noted = MemoryContextAllocZero(TopMemoryContext,
-									   pgcache_runs_max() * sizeof(*noted));
+		slots = MemoryContextAllocZero(TopMemoryContext, pgcache_runs_max() * sizeof(Slot));
 		RegisterXactCallback(on_transaction_end, NULL);
 		pgcache_space_on_relcache(on_relation_change);
 	}
@@ -438,7 +469,7 @@ pgcache_warm_due(void)
 		no_process_until = DT_NOBEGIN;
 	}
 	last_now = now;
-	if (plans_stale || !begun || has_ended())
+	if (plans_stale || !begun || has_news())
 		return DT_NOBEGIN;
 	return Min(first_due(now), plans != NIL ? next_trim : DT_NOEND);
 }
@@ -465,12 +496,15 @@ pgcache_warm_run(void)
 	}
 	if (plans_stale)
 		read_plans();
-	note_ends(now);
+
+	/* First what does not need the table: somebody may have locked that. */
+	tell_ends(now);
+	if (now >= no_process_until)
+		start_due(now);
+	write_news();
 	if (now >= next_trim)
 	{
 		pgcache_warm_log_trim();
 		next_trim = now + TRIM_INTERVAL;
 	}
-	if (now >= no_process_until)
-		start_due(now);
 }

@@ -19,6 +19,7 @@ my $node = new_server('main',
 	"pg_cache.max_warmers = 2",
 	"wal_level = replica",
 	"max_wal_senders = 4",
+	"pg_cache.stats_interval = 0",
 	"log_timezone = 'Europe/Berlin'");
 install_test_functions($node);
 wait_for_workers($node, 'postgres', 'there is a worker');
@@ -87,9 +88,9 @@ worker_has_looked();
 advance('1 min');
 is(wait_for_runs('interval', 1), '1000|1|schedule|', 'after an hour');
 is(sql("SELECT cache_get('1'), cache_get('1000')"), 'item 1|item 1000', 'its rows are in the cache');
-is(sql(q{SELECT finished_at >= started_at, bytes, owner, sqlstate IS NULL FROM cache_warmer_runs WHERE name = 'interval'}),
-	't|' . sql('SELECT sum(octet_length(id::text) + octet_length(name)) FROM items') . '|postgres|t', 'the row is complete')
-  if sql('SELECT current_user') eq 'postgres';
+is(sql(q{SELECT finished_at >= started_at, bytes, owner = current_user::regrole, sqlstate IS NULL, again
+	FROM cache_warmer_runs WHERE name = 'interval'}),
+	't|' . sql('SELECT sum(octet_length(id::text) + octet_length(name)) FROM items') . '|t|t|f', 'the row is complete');
 advance('1 hour');
 wait_for_runs('interval', 2);
 advance('5 hours');
@@ -235,16 +236,31 @@ sql("SELECT pg_cancel_backend(pid) FROM cache_warmer_progress");
 ok($node->poll_query_until('postgres', "SELECT count(DISTINCT name) = 4 FROM cache_warmer_runs WHERE name LIKE 'long %' AND finished_at IS NOT NULL"), 'and run when there is room');
 sql("SELECT cache_drop_warmer(name) FROM (SELECT name FROM cache_warmers WHERE name LIKE 'long %' OFFSET 0) x");
 
-sql("ALTER SYSTEM SET pg_cache.max_warmers = 0");
-$node->reload;
+# A reload.  The history, which has its turn after the warmers, tells how far the
+# worker is.
+sub wait_for_history
+{
+	my $now = sql("SELECT cache_put('history', 'x'); SELECT cache_clock_timestamp()");
+	$now =~ s/.*\n//s;
+	advance('1 hour');
+	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM cache_stats_history_total WHERE at > '$now'")
+	  or die 'no history';
+	return;
+}
+
 sql("SELECT cache_create_warmer('reload', 'VALUES (1, 1)', '1 hour')");
-$node->poll_query_until('postgres', "SELECT current_setting('pg_cache.max_warmers') = '0'");
-my $forward = 0;
-$node->poll_query_until('postgres', "SELECT pgcache_test_advance_clock('1 hour') IS NOT NULL") until ++$forward == 5;
-is(runs('reload'), 0, 'none with max_warmers = 0');
-sql("ALTER SYSTEM RESET pg_cache.max_warmers");
+worker_has_looked();
+sql("ALTER SYSTEM SET pg_cache.max_warmers = 0");
+sql("ALTER SYSTEM SET pg_cache.stats_interval = 1");
 $node->reload;
-is(wait_for_runs('reload', 1), '1|1|schedule|', 'a reload lets them run');
+wait_for_history();
+my $before = runs('reload');
+wait_for_history();
+wait_for_history();
+is(runs('reload'), $before, 'none is started with max_warmers = 0');
+sql("ALTER SYSTEM RESET ALL");
+$node->reload;
+is(wait_for_runs('reload', $before + 1), '1|1|schedule|', 'a reload lets them run');
 sql("SELECT cache_drop_warmer('reload')");
 
 # One that is always due does not keep others from their turn.
@@ -258,6 +274,110 @@ pass('each has its turn');
 sql("ALTER SYSTEM RESET pg_cache.max_warmers");
 $node->reload;
 sql("SELECT cache_drop_warmer('always'), cache_drop_warmer('now and then')");
+
+# Nor does an owner who has many.
+sql(q{SET ROLE alice; SELECT cache_create_warmer('alice ' || i, 'SELECT hang(), 1', '1 hour') FROM generate_series(1, 3) i});
+sql(q{SELECT cache_create_warmer('not alice', 'SELECT hang(), 1', '1 hour')});
+worker_has_looked();
+advance('2 hours');
+$node->poll_query_until('postgres', 'SELECT count(*) = 2 FROM cache_warmer_progress');
+is(sql("SELECT string_agg(rtrim(name, ' 123'), ',' ORDER BY name) FROM cache_warmer_progress"), 'alice,not alice', 'each owner has a turn');
+
+# ---- runs that are not wanted any more
+
+sub wait_for_no_process
+{
+	my ($name, $what) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pg_cache warmer $name'"), $what);
+	return;
+}
+
+sql("SELECT cache_alter_warmer('not alice', enabled => false)");
+wait_for_no_process('not alice', 'to disable one ends its run');
+is(wait_for_runs('not alice', 1, 'sqlstate, again'), '57P01|f', 'for good');
+sql("SELECT cache_drop_warmer(name) FROM (SELECT name FROM cache_warmers WHERE name LIKE 'alice _' OFFSET 0) x");
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM cache_warmer_progress'), 'to drop one ends its run');
+sql("SELECT cache_drop_warmer('not alice')");
+
+# ---- tables and rows that somebody has locked
+
+my $worker = worker_of($node, 'postgres');
+my $waiting = "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $worker AND wait_event_type = 'Lock'";
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('BEGIN; LOCK TABLE cache_warmer_runs IN SHARE MODE');
+sql("SELECT cache_create_warmer('locked', \$\$SELECT 'locked', 1\$\$, '1 day')");
+$node->poll_query_until('postgres', "SELECT pgcache_test_advance_clock('1 day') IS NOT NULL AND EXISTS ($waiting)");
+ok($node->poll_query_until('postgres', $waiting), 'the worker waits for the table');
+ok($node->poll_query_until('postgres', "SELECT cache_exists('locked')"), 'the run goes on');
+sql("SELECT pg_cancel_backend($worker)");
+$locker->query_safe('COMMIT');
+ok($node->poll_query_until('postgres', "SELECT pgcache_test_advance_clock('1 min') IS NOT NULL AND count(*) > 0 FROM cache_warmer_runs WHERE name = 'locked' AND finished_at IS NOT NULL"),
+	'the row comes with the end of the run');
+is(sql("SELECT count(*), min(rows), min(attempt), min(reason), min(error) FROM cache_warmer_runs WHERE name = 'locked'"), '1|1|1|schedule|', 'one row, and a complete one');
+sql("SELECT cache_drop_warmer('locked')");
+
+sql("SELECT cache_create_warmer('locked row', 'SELECT hang(), 1', '1 day', max_attempts => 1)");
+worker_has_looked();
+advance('1 day');
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM cache_warmer_runs WHERE name = 'locked row'");
+$locker->query_safe("BEGIN; SELECT FROM cache_warmer_runs WHERE name = 'locked row' FOR UPDATE");
+sql("SELECT pg_cancel_backend(pid) FROM cache_warmer_progress WHERE name = 'locked row'");
+ok($node->poll_query_until('postgres', $waiting), 'the worker waits for the row');
+sql("SELECT pg_cancel_backend($worker)");
+$locker->query_safe('COMMIT');
+ok($node->poll_query_until('postgres', "SELECT pgcache_test_advance_clock('1 min') IS NOT NULL AND count(*) > 0 FROM cache_warmer_runs WHERE name = 'locked row' AND finished_at IS NOT NULL"),
+	'the end is noted when it can be');
+is(sql("SELECT count(*), min(sqlstate) FROM cache_warmer_runs WHERE name = 'locked row'"), '1|57014', 'as it was');
+$locker->quit;
+sql("SELECT cache_drop_warmer('locked row')");
+
+# ---- a new worker
+
+sql("SELECT cache_create_warmer('again', 'SELECT 1 / 0, 1', '1 day', max_attempts => 3)");
+worker_has_looked();
+advance('1 day');
+wait_for_runs('again', 1);
+sql("SELECT pg_terminate_backend($worker)");
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_cache worker' AND datname = 'postgres' AND pid <> $worker"), 'a new worker');
+worker_has_looked();
+advance('5 s');
+is(wait_for_runs('again', 2, 'attempt, reason'), '2|retry', 'takes up what another was to try again');
+sql("SELECT cache_drop_warmer('again')");
+
+# ---- an owner that is gone, or is called otherwise
+
+sql(q{
+CREATE ROLE gone LOGIN;
+CREATE ROLE called LOGIN;
+SET ROLE gone;
+SELECT cache_create_warmer('gone', $$SELECT 'gone', 1$$, '1 hour');
+RESET ROLE;
+SET ROLE called;
+SELECT cache_create_warmer('called', $$SELECT 'called', 1$$, '1 hour');
+RESET ROLE;
+});
+worker_has_looked();
+my $log = -s $node->logfile;
+sql('DROP ROLE gone; ALTER ROLE called RENAME TO otherwise');
+advance('2 hours');
+worker_has_looked();
+like(query_error($node, "SELECT cache_run_warmer('gone')"), qr/55000.*role "gone", which owns it, was dropped/s, 'no run for a dropped role');
+like(query_error($node, "SELECT cache_run_warmer('called')"), qr/55000.*role "called", which owns it, is now called "otherwise", or is another/s, 'nor for one that has another name');
+is(sql("SELECT count(*) FROM cache_warmer_runs WHERE name IN ('gone', 'called') AND error IS NULL"), 0, 'nor by their schedules');
+is(sql("SELECT cache_exists('gone'), cache_exists('called')"), 'f|f', 'nothing was put');
+$node->wait_for_log(qr/LOG: .*warmer "gone" is left out: role "gone", which owns it, was dropped/, $log);
+my @lines = slurp_file($node->logfile, $log) =~ /warmer "gone" is left out/g;
+is(scalar @lines, 1, 'one line in the log');
+sql("SELECT cache_alter_warmer('called', max_rows => 10)");
+worker_has_looked();
+advance('2 hours');
+ok($node->poll_query_until('postgres', "SELECT cache_exists('called')"), 'to alter it says that it is the same role');
+my $dump = PostgreSQL::Test::Utils::tempdir . '/roles';
+$node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'dumped');
+unlike(slurp_file($dump), qr/^gone\t/m, 'a warmer of a dropped role is not dumped');
+like(slurp_file($dump), qr/^called\t/m, 'others are');
+sql("SELECT cache_drop_warmer('gone'), cache_drop_warmer('called')");
 
 # ---- @invalidate
 
@@ -340,13 +460,13 @@ sql("SELECT cache_drop_warmer('climb'), cache_drop_warmer('secret')");
 
 # ---- many rows
 
-sql(q{SELECT cache_create_warmer('many', $$SELECT 'many ' || i, i FROM generate_series(1, 200000) i$$, '1 day', namespace => 'tagged')});
+sql(q{SELECT cache_create_warmer('many', $$SELECT 'many ' || i, i FROM generate_series(1, 1000000) i$$, '1 day', namespace => 'tagged')});
 worker_has_looked();
 advance('1 day');
-is(wait_for_runs('many', 1), '200000|1|schedule|', 'two hundred thousand rows');
-my ($entries, $last) = split /\|/, sql("SELECT count(*), cache_get('many 200000', 'tagged') FROM cache_entries WHERE namespace = 'tagged'");
-note("$entries entries of 200000 rows, with pg_cache.memory = 64MB");
-is($last, '200000', 'the last are there');
+is(wait_for_runs('many', 1), '1000000|1|schedule|', 'a million rows');
+my ($entries, $last) = split /\|/, sql("SELECT count(*), cache_get('many 1000000', 'tagged') FROM cache_entries WHERE namespace = 'tagged'");
+note("$entries entries of 1000000 rows, with pg_cache.memory = 64MB");
+is($last, '1000000', 'the last are there');
 cmp_ok($entries, '>', 10000, 'and many others');
 sql(q{SELECT cache_alter_warmer('many', max_rows => 500)});
 advance('1 day');
@@ -416,8 +536,7 @@ my $stuck = $node->safe_psql('again', 'SELECT pid FROM cache_warmer_progress');
 $node->safe_psql('again', 'DROP EXTENSION pg_cache');
 $node->safe_psql('again', 'CREATE EXTENSION pg_cache');
 $node->safe_psql('again', q{SELECT cache_create_warmer('new', 'VALUES (1, 1)', '1 day'); SELECT cache_run_warmer('new')});
-$node->safe_psql('again', "SELECT pg_cancel_backend($stuck)");
-ok($node->poll_query_until('again', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $stuck"), 'it has ended');
+ok($node->poll_query_until('again', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $stuck"), 'the run of the old one has ended');
 ok($node->poll_query_until('again', "SELECT pgcache_test_advance_clock('1 day') IS NOT NULL AND count(*) >= 2 FROM cache_warmer_runs WHERE name = 'new' AND rows = 1 AND error IS NULL"),
 	'the new extension does not mix up its runs with those of the old');
 is($node->safe_psql('again', "SELECT count(*) FROM cache_warmer_progress WHERE name = 'stuck'"), 0, 'no progress');
@@ -432,6 +551,21 @@ advance('1 s');
 ok($node->poll_query_until('copy', "SELECT pgcache_test_advance_clock('1 day') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress WHERE name = 'stuck')"), 'it is running');
 $node->safe_psql('postgres', 'DROP DATABASE copy');
 is(sql("SELECT count(*) FROM pg_database WHERE datname = 'copy'"), 0, 'its database is dropped');
+
+# ---- a database that others must have for themselves
+
+$node->safe_psql('postgres', 'CREATE DATABASE moved');
+install($node, 'moved');
+$node->safe_psql('moved', slurp_file("$FindBin::RealBin/../test_functions.sql"));
+$node->safe_psql('moved', "SELECT cache_create_warmer('stuck', '$endless', '30 days')");
+ok($node->poll_query_until('moved', "SELECT pgcache_test_advance_clock('30 days') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress)"), 'it is running');
+$node->safe_psql('postgres', 'ALTER DATABASE moved RENAME TO there');
+ok($node->poll_query_until('there', "SELECT pgcache_test_advance_clock('10 s') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress WHERE attempt = 2)"),
+	'renamed; then it is tried again');
+is($node->safe_psql('there', 'SELECT attempt, sqlstate, again FROM cache_warmer_runs WHERE finished_at IS NOT NULL'), '1|57P01|t', 'the first attempt has an end');
+$node->safe_psql('postgres', 'CREATE DATABASE third TEMPLATE there');
+$node->safe_psql('postgres', 'DROP DATABASE third');
+$node->safe_psql('postgres', 'DROP DATABASE there');
 
 # ---- no free slot of max_worker_processes
 
@@ -455,8 +589,8 @@ is(sql("SELECT count(*) FROM pg_database WHERE datname = 'copy'"), 0, 'its datab
 	wait_for_workers($full, 'postgres', 'a slot is free');
 	ok($full->poll_query_until('postgres', q{SELECT pgcache_test_advance_clock('10 s') IS NOT NULL
 		AND EXISTS (SELECT FROM cache_warmer_runs WHERE rows = 1 AND error IS NULL)}), 'it runs when there is one');
-	my @lines = slurp_file($full->logfile, $log) =~ /no background worker can be started/g;
-	is(scalar @lines, 1, 'one line in the log');
+	my @tries = slurp_file($full->logfile, $log) =~ /no background worker can be started/g;
+	is(scalar @tries, 1, 'one line in the log');
 	is($full->safe_psql('postgres', 'SELECT count(*) FROM cache_warmer_runs'), 1, 'and one row');
 	is_sound($full, 'no free slot');
 	$full->stop;
