@@ -8,9 +8,10 @@
  * is dropped; when they are all taken, also those whose database was dropped
  * elsewhere (on a standby's primary).
  *
- * No locks: a row is taken by a compare-and-exchange, what is in it is counted by
- * atomic additions.  So a reader may see a call less in one bucket than in
- * another; nothing is lost but what is added just while a reset sets to zero.
+ * No locks: a row is taken, and given back, by a compare-and-exchange; what is in
+ * it is counted by atomic additions.  So a reader may see a call less in one bucket
+ * than in another; nothing is lost but what is added just while a reset sets to
+ * zero.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -27,6 +28,9 @@
 #include "stats/stats_internal.h"
 
 #define MAX_DATABASES 64
+
+/* A row's database while somebody zeroes it; no database has this OID. */
+#define BUSY_ROW OID_MAX
 
 typedef struct PgCacheSharedHistogram
 {
@@ -96,7 +100,7 @@ reclaim_rows(void)
 	{
 		Oid			database = pg_atomic_read_u32(&rows[i].database);
 
-		if (OidIsValid(database) &&
+		if (OidIsValid(database) && database != BUSY_ROW &&
 			!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
 			pgcache_latency_forget(database);
 	}
@@ -116,17 +120,26 @@ get_own_row(void)
 	return own_row;
 }
 
-/* A row that is free must be a zero one. */
+/*
+ * A row that is free must be a zero one.  Who comes second must not zero it, as it
+ * may be another database's by then.
+ */
 void
 pgcache_latency_forget(Oid database)
 {
 	PgCacheSharedLatency *row = find_row(database);
+	uint32		expected = database;
 
 	if (row == NULL)
 		return;
-	zero_row(row);
 	if (database == MyDatabaseId)
-		return;					/* it lost the extension only */
+	{
+		zero_row(row);			/* it lost the extension only */
+		return;
+	}
+	if (!pg_atomic_compare_exchange_u32(&row->database, &expected, BUSY_ROW))
+		return;
+	zero_row(row);
 	pg_write_barrier();
 	pg_atomic_write_u32(&row->database, InvalidOid);
 }
