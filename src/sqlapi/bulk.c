@@ -276,12 +276,16 @@ begin_get(ManyGet *get, FunctionCallInfo fcinfo)
 	pgcache_store_tune();
 }
 
+/* A key that was taken before renew_space may be of the namespace before. */
 static void
 note_miss(ManyGet *get, const PgCacheKey *key)
 {
-	get->misses++;
+	if (likely(key->incarnation == get->incarnation))
+		get->misses++;
+	else
+		pgcache_count(key->space, key->incarnation, PGCACHE_MISSES, 1);
 	if (unlikely(pgcache_key_is_sampled(key->hash)))
-		pgcache_lookup_ghost(key, get->incarnation);
+		pgcache_lookup_ghost(key, key->incarnation);
 }
 
 /*
