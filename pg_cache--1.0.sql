@@ -47,6 +47,15 @@ COMMENT ON FUNCTION cache_log(text, boolean) IS
 'writes a line to the server''s log, as LOG or if urgent as WARNING';
 REVOKE ALL ON FUNCTION cache_log(text, boolean) FROM PUBLIC;
 
+-- What is read after it has waited has to be read in another statement.
+CREATE FUNCTION cache_lock(what regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'pgcache_sql_lock'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION cache_lock(regclass) IS
+'waits for others who have called it for a table; for the extension''s own functions';
+REVOKE ALL ON FUNCTION cache_lock(regclass) FROM PUBLIC;
+
 ---- Namespaces --------------------------------------------------------------
 
 -- ids are never used twice, so that a namespace never inherits entries; 1 is
@@ -825,8 +834,8 @@ WITH seen AS (
     SELECT
         s.key AS k,
         pg_catalog.sum(
-            pg_catalog.sqrt(s.weight * pg_catalog.power(
-                0.5::float8, greatest(s.age, 0::float8) / 168::float8)) *
+            pg_catalog.sqrt(s.weight * pg_catalog.power(0.5::float8,
+                least(greatest(s.age, 0::float8), 168000::float8) / 168::float8)) *
             (CASE WHEN s.age BETWEEN 1::float8 AND 168::float8
                 THEN 1::float8 / s.age ELSE 0::float8 END +
             CASE WHEN s.off % 24 = 0 THEN 0.2::float8 ELSE 0::float8 END +
@@ -849,8 +858,12 @@ CREATE FUNCTION cache_predict(
 RETURNS TABLE (key text, score float8, rank int)
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 100
 BEGIN ATOMIC
--- Whether the caller may read it; neither a hit nor a miss.
-SELECT cache_exists('k'::text, namespace);
+-- Raises what any reader's function does; neither a hit nor a miss.
+SELECT cache_exists('k'::text, namespace)
+WHERE
+    cache_may_read(namespace) IS NOT TRUE OR
+    (namespace <> 'default'::text AND NOT EXISTS (
+        SELECT FROM cache_namespaces s WHERE s.name = namespace));
 SELECT cache_error('22023'::text, 'n must be positive'::text)
 WHERE n IS NULL OR n <= 0;
 SELECT cache_error('22023'::text, 'time must be finite'::text)
@@ -884,24 +897,23 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'pgcache_sql_foretell'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION cache_foretell(int, timestamptz, text[]) IS
-'makes requests for these keys, 100 at the most, be counted in the hour that begins then';
+'makes requests for these keys, 100 at the most, be counted in the hour that begins then, from commit on';
 
 CREATE FUNCTION cache_forget_key_hour_sketches(before timestamptz)
 RETURNS void
 AS 'MODULE_PATHNAME', 'pgcache_sql_forget_key_hour_sketches'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION cache_forget_key_hour_sketches(timestamptz) IS
-'forgets what cache_key_hour_sketches() gives, so that the next hour can be recorded';
+'forgets at commit what cache_key_hour_sketches() gives, so that the next hour can be recorded';
 
 -- The worker's, at the end of each hour.  A sketch of an hour that is over does
--- not change until it is forgotten: after an error it is still there.
+-- not change until it is forgotten, at commit: after an error it is still there.
 CREATE FUNCTION cache_learn(before timestamptz = cache_clock_timestamp())
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
 -- One at a time, or two would add the same hour.
-SELECT pg_catalog.pg_advisory_xact_lock(
-    'cache_key_hours'::pg_catalog.regclass::oid::bigint);
+SELECT cache_lock('cache_key_hours'::pg_catalog.regclass);
 
 DELETE FROM cache_key_hours k
 WHERE
@@ -924,9 +936,9 @@ SELECT s.namespace_id, cache_hour_of_week(s.hour), u.key, u.weight, s.hour
 FROM cache_key_hour_sketches(before) s, unnest(s.keys, s.weights) AS u (key, weight)
 ON CONFLICT (namespace_id, hour_of_week, key) DO UPDATE SET
     weight = excluded.weight + k.weight * pg_catalog.power(
-        0.5::float8, greatest(
+        0.5::float8, least(greatest(
             extract(epoch FROM excluded.seen_at - k.seen_at)::float8, 0::float8) /
-            604800::float8),
+            604800::float8, 1000::float8)),
     seen_at = greatest(k.seen_at, excluded.seen_at);
 
 DELETE FROM cache_key_hours k
@@ -936,8 +948,8 @@ USING (
         pg_catalog.row_number() OVER (
             PARTITION BY o.namespace_id, o.hour_of_week
             ORDER BY o.weight * pg_catalog.power(
-                0.5::float8, extract(epoch FROM before - o.seen_at)::float8 /
-                604800::float8) DESC, o.key) AS place
+                0.5::float8, least(extract(epoch FROM before - o.seen_at)::float8 /
+                604800::float8, 1000::float8)) DESC, o.key) AS place
     FROM cache_key_hours o, cache_key_hour_sketches(before) s
     WHERE
         o.namespace_id = s.namespace_id AND
@@ -1465,8 +1477,7 @@ RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
 -- One at a time, or two would write the same difference.
-SELECT pg_catalog.pg_advisory_xact_lock(
-    'cache_stats_marks'::pg_catalog.regclass::oid::bigint);
+SELECT cache_lock('cache_stats_marks'::pg_catalog.regclass);
 
 SELECT cache_prune_stats();
 DELETE FROM cache_stats_marks
@@ -2259,8 +2270,7 @@ CREATE FUNCTION cache_evaluate_alerts()
 RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
-SELECT pg_catalog.pg_advisory_xact_lock(
-    'cache_alerts'::pg_catalog.regclass::oid::bigint);
+SELECT cache_lock('cache_alerts'::pg_catalog.regclass);
 
 DELETE FROM cache_alerts WHERE closed_at < (
     SELECT cache_clock_timestamp() -

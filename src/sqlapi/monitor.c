@@ -2,7 +2,7 @@
  *
  * monitor.c
  *	  What the SQL functions for history, alerts and health cannot do in SQL:
- *	  the cache's clock, privileges, errors, the server log.
+ *	  the cache's clock, privileges, locks, errors, the server log.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -11,8 +11,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -26,6 +28,7 @@ PG_FUNCTION_INFO_V1(pgcache_sql_clock_timestamp);
 PG_FUNCTION_INFO_V1(pgcache_sql_may_read);
 PG_FUNCTION_INFO_V1(pgcache_sql_namespaces_in_use);
 PG_FUNCTION_INFO_V1(pgcache_sql_worker_running);
+PG_FUNCTION_INFO_V1(pgcache_sql_lock);
 PG_FUNCTION_INFO_V1(pgcache_sql_log);
 PG_FUNCTION_INFO_V1(pgcache_sql_error);
 
@@ -65,6 +68,20 @@ pgcache_sql_worker_running(PG_FUNCTION_ARGS)
 {
 	pgcache_shmem_require();
 	PG_RETURN_BOOL(pgcache_workers_inside(PGCACHE_WORKER, MyDatabaseId));
+}
+
+/*
+ * Until the transaction's end one at a time has a table's lock.  Not the one that
+ * the table itself has as a relation, for which vacuum and whoever writes would
+ * wait, nor an advisory one, which any role could take.
+ */
+Datum
+pgcache_sql_lock(PG_FUNCTION_ARGS)
+{
+	pgcache_shmem_require();
+	PreventCommandDuringRecovery("cache_lock()");
+	LockDatabaseObject(RelationRelationId, PG_GETARG_OID(0), 0, ExclusiveLock);
+	PG_RETURN_VOID();
 }
 
 /* To the server log, as LOG or with urgent as WARNING. */
