@@ -44,7 +44,21 @@ SELECT ask('{a,b,c}', '{9,4,1}', 'learned'), ask('{d}', '{3}', 'default');
 SELECT cache_learn();
 SELECT * FROM hours;
 SELECT set_time('11:00');
+-- (it is not forgotten if that fails, and not counted twice)
+BEGIN;
 SELECT cache_learn();
+ROLLBACK;
+BEGIN;
+SAVEPOINT one;
+SELECT cache_learn();
+ROLLBACK TO one;
+COMMIT;
+BEGIN;
+SELECT cache_learn();
+SAVEPOINT one;
+SELECT cache_learn();
+RELEASE one;
+COMMIT;
 SELECT * FROM hours;
 SELECT * FROM accuracy;
 -- once, and without a transaction ID when there is nothing
@@ -69,6 +83,12 @@ SELECT * FROM accuracy;
 SELECT ask('{a}', '{2}', 'learned');
 SELECT set_time('31:00');
 SELECT ask('{too_late}', '{5}', 'learned');
+-- (also by a statement that began then)
+DO $$
+BEGIN
+    PERFORM pgcache_test_age_statement('19 hours');
+    PERFORM ask('{too_late}', '{5}', 'learned');
+END $$;
 SELECT cache_learn();
 SELECT ask('{in_time}', '{1}', 'learned');
 SELECT set_time('32:00');
@@ -108,6 +128,9 @@ FROM cache_key_hours WHERE namespace_id = (SELECT id FROM cache_namespaces WHERE
 SELECT key FROM cache_predict('learned', at('346:30'), 3);
 SELECT key FROM cache_predict('learned', at('394:30'), 3);
 
+-- in forty years, too
+SELECT key FROM cache_predict('learned', at('350002:00'), 3);
+
 -- keys that are too long to be kept whole are not learned, but count
 SELECT ask(ARRAY[repeat('k', 1000), 'short'], '{3,1}', 'learned');
 SELECT set_time('203:00');
@@ -141,6 +164,12 @@ DELETE FROM cache_key_hours;
 DELETE FROM cache_prediction_accuracy;
 \set VERBOSITY default
 SET ROLE regress_pgcache_monitor;
+SELECT count(*) > 0 AS seen FROM cache_predict('other');
+\set VERBOSITY sqlstate
+SELECT cache_predict('none');
+SELECT cache_predict('');
+SELECT cache_lock('cache_key_hours');
+\set VERBOSITY default
 SELECT count(DISTINCT namespace_id) FROM cache_key_hours;
 SELECT DISTINCT namespace FROM cache_prediction_accuracy ORDER BY 1;
 RESET ROLE;

@@ -30,6 +30,10 @@ CREATE FUNCTION pgcache_test_set_clock(ahead interval) RETURNS void
 CREATE FUNCTION pgcache_test_advance_clock(by interval) RETURNS void
     AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
 
+-- Makes the client's present statement one that began so much earlier.
+CREATE FUNCTION pgcache_test_age_statement(by interval) RETURNS void
+    AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
+
 -- Files that the launcher reads instead of its control group's; '': that again.
 CREATE FUNCTION pgcache_test_pressure(directory text) RETURNS void
     AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;

@@ -18,6 +18,9 @@
  * until shared memory is attached.
  */
 extern int64 *pgcache_clock_offset;
+
+/* Makes the client's present statement one that began so much earlier. */
+extern void pgcache_clock_age_statement(int64 usec);
 #endif
 
 /* The time of this call: a system call's worth, some 20 ns. */

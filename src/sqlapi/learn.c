@@ -53,6 +53,17 @@ add_keys(const PgCacheHotKey *keys, int n, Datum *key_array, Datum *weight_array
 													TYPALIGN_DOUBLE));
 }
 
+/*
+ * Whether an hour of which something is recorded was over before then, and the
+ * own transaction has not learned it.
+ */
+static bool
+is_over(const PgCacheSpaceUse *space, const PgCacheKeyHour *hour, TimestampTz before)
+{
+	return hour->n > 0 && hour->begin + USECS_PER_HOUR <= before &&
+		!pgcache_learn_forgets(space->slot, space->incarnation, hour->begin);
+}
+
 /* A row for each namespace of this database that has such an hour. */
 Datum
 pgcache_sql_key_hour_sketches(PG_FUNCTION_ARGS)
@@ -74,7 +85,7 @@ pgcache_sql_key_hour_sketches(PG_FUNCTION_ARGS)
 		if (spaces[s].incarnation == 0)
 			continue;
 		pgcache_keys_hour(spaces[s].slot, spaces[s].incarnation, &hour);
-		if (hour.n == 0 || hour.begin + USECS_PER_HOUR > before)
+		if (!is_over(&spaces[s], &hour, before))
 			continue;
 		values[0] = Int32GetDatum(spaces[s].key.id);
 		values[1] = CStringGetTextDatum(spaces[s].name);
@@ -129,22 +140,30 @@ pgcache_sql_foretell(PG_FUNCTION_ARGS)
 		pgcache_args_key(&key, space->slot, space->incarnation, arg);
 		hashes[m++] = key.hash;
 	}
-	pgcache_keys_foretell(space->slot, space->incarnation,
-						  PG_GETARG_TIMESTAMPTZ(1), hashes, m);
+	pgcache_learn_foretell(space->slot, space->incarnation,
+						   PG_GETARG_TIMESTAMPTZ(1), hashes, m);
 	PG_RETURN_VOID();
 }
 
+/* At commit. */
 Datum
 pgcache_sql_forget_key_hour_sketches(PG_FUNCTION_ARGS)
 {
+	TimestampTz before = PG_GETARG_TIMESTAMPTZ(0);
 	PgCacheSpaceUse *spaces;
 	int			n;
 
 	pgcache_shmem_require();
 	spaces = pgcache_space_list(&n);
 	for (int s = 0; s < n; s++)
-		if (spaces[s].incarnation != 0)
-			pgcache_keys_forget_hour(spaces[s].slot, spaces[s].incarnation,
-									 PG_GETARG_TIMESTAMPTZ(0));
+	{
+		PgCacheKeyHour hour;
+
+		if (spaces[s].incarnation == 0)
+			continue;
+		pgcache_keys_hour(spaces[s].slot, spaces[s].incarnation, &hour);
+		if (is_over(&spaces[s], &hour, before))
+			pgcache_learn_forget(spaces[s].slot, spaces[s].incarnation, hour.begin);
+	}
 	PG_RETURN_VOID();
 }

@@ -37,6 +37,7 @@ PG_FUNCTION_INFO_V1(pgcache_test_disarm);
 PG_FUNCTION_INFO_V1(pgcache_test_reached);
 PG_FUNCTION_INFO_V1(pgcache_test_set_clock);
 PG_FUNCTION_INFO_V1(pgcache_test_advance_clock);
+PG_FUNCTION_INFO_V1(pgcache_test_age_statement);
 PG_FUNCTION_INFO_V1(pgcache_test_pressure);
 PG_FUNCTION_INFO_V1(pgcache_test_raw_row);
 
@@ -85,6 +86,17 @@ pgcache_test_advance_clock(PG_FUNCTION_ARGS)
 	(void) pgcache_interval_usec(PG_GETARG_INTERVAL_P(0), &usec);
 	*pgcache_clock_offset += usec;
 	pgcache_workers_wake_all();
+	PG_RETURN_VOID();
+}
+
+/* Makes the client's present statement one that began so much earlier. */
+Datum
+pgcache_test_age_statement(PG_FUNCTION_ARGS)
+{
+	int64		usec;
+
+	(void) pgcache_interval_usec(PG_GETARG_INTERVAL_P(0), &usec);
+	pgcache_clock_age_statement(usec);
 	PG_RETURN_VOID();
 }
 

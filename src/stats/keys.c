@@ -10,7 +10,11 @@
  * hour are counted apart.  A namespace takes a free block, or that
  * of a namespace that is gone, at the first request recorded.  If there is none,
  * what it asks for is added up, until that is more than what is recorded in the
- * block used least: that one it takes.
+ * block used least: that one it takes.  That sum fades as well, and counts in the
+ * total of its hot keys only: of which keys it was nobody knows.
+ *
+ * The time is that of the request.  A statement may have begun hours ago, when
+ * others have recorded since.
  *
  * A block from before the server's start waits for its namespace, by the key that
  * names it for ever, to get a slot.
@@ -68,6 +72,7 @@ typedef struct PgCacheSharedKeyMap
 	pg_atomic_uint32 block;		/* number plus one; 0: none */
 	pg_atomic_uint32 wanting;	/* incarnation that wanted */
 	pg_atomic_uint64 wanted;	/* weight of requests while it had none */
+	pg_atomic_uint64 wanted_hour;	/* until which that was halved */
 } PgCacheSharedKeyMap;
 
 static char *blocks = NULL;
@@ -121,24 +126,44 @@ find_block(uint16 slot, PgCacheIncarnation incarnation)
 
 /* By what the weights are to be multiplied now. */
 static double
-fading(const PgCacheSharedKeys *block, int64 *hours)
+fading(const PgCacheSharedKeys *block, TimestampTz now, int64 *hours)
 {
-	*hours = (pgcache_clock_statement() - block->faded) / HALF_LIFE;
+	*hours = (now - block->faded) / HALF_LIFE;
 	return *hours > 0 ? ldexp(1, -(int) Min(*hours, 1000)) : 1;
 }
 
 static void
-fade(PgCacheSharedKeys *block)
+fade(PgCacheSharedKeys *block, TimestampTz now)
 {
 	int64		hours;
-	double		factor = fading(block, &hours);
+	double		factor = fading(block, now, &hours);
 
 	if (hours < 0)
-		block->faded = pgcache_clock_statement();	/* the clock was put back */
+		block->faded = now;		/* the clock was put back */
 	if (factor == 1)
 		return;
 	pgcache_sketch_scale(sketch_of(block, SKETCH_HOT), factor);
 	block->faded += hours * HALF_LIFE;
+}
+
+/*
+ * The same for what a namespace without a block wanted.  Of those who come at once
+ * in a new hour one halves it.
+ */
+static void
+fade_wanted(PgCacheSharedKeyMap *m, TimestampTz now)
+{
+	uint64		hour = now / HALF_LIFE;
+	uint64		last = pg_atomic_read_u64(&m->wanted_hour);
+	uint64		wanted;
+
+	if (last == hour || pg_atomic_exchange_u64(&m->wanted_hour, hour) != last ||
+		last > hour)
+		return;
+	wanted = pg_atomic_read_u64(&m->wanted);
+	while (!pg_atomic_compare_exchange_u64(&m->wanted, &wanted,
+										   wanted >> Min(hour - last, 63)))
+		;
 }
 
 /* ---- giving blocks to namespaces ----------------------------------------------- */
@@ -155,7 +180,7 @@ begin_block(PgCacheSharedKeys *block, const PgCacheSpaceKey *key)
 {
 	block->incarnation = 0;
 	block->key = *key;
-	block->faded = pgcache_clock_statement();
+	block->faded = pgcache_clock_now();
 	block->hour = 0;
 	memset(&block->foretold, 0, sizeof(block->foretold));
 	pg_atomic_write_u64(&block->missed, 0);
@@ -196,7 +221,7 @@ find_saved_block(const PgCacheSpaceKey *key)
 
 /* A block that nobody needs, or that of least use, if that is below limit; or -1. */
 static int
-choose_block(double limit)
+choose_block(double limit, TimestampTz now)
 {
 	double		least = limit;
 	int			result = -1;
@@ -213,7 +238,7 @@ choose_block(double limit)
 		if (block->incarnation != 0 &&
 			!pgcache_space_has_slot(block->slot, block->incarnation, NULL))
 			return n;
-		use = sketch_of(block, SKETCH_HOT)->total * fading(block, &hours);
+		use = sketch_of(block, SKETCH_HOT)->total * fading(block, now, &hours);
 		if (use < least)
 		{
 			least = use;
@@ -223,42 +248,57 @@ choose_block(double limit)
 	return result;
 }
 
+/* The block that a namespace has or gets, or -1; with lock 0 held. */
+static int
+assign_block(uint16 slot, PgCacheIncarnation incarnation, double wanted,
+			 TimestampTz now)
+{
+	PgCacheSpaceKey key;
+	bool		is_saved;
+	int			n = find_block(slot, incarnation);
+
+	if (n >= 0)
+		return n;
+	/* The extension may be gone, and its slots with it. */
+	if (!pgcache_space_has_slot(slot, incarnation, &key) ||
+		!OidIsValid(key.database))
+		return -1;
+	n = find_saved_block(&key);
+	is_saved = n >= 0;
+	if (n < 0)
+		n = choose_block(wanted, now);
+	if (n < 0 || !LWLockConditionalAcquire(lock_of(n), LW_EXCLUSIVE))
+		return -1;
+	/* A saved one is forgotten with its own lock only. */
+	if (!is_saved || !same_space(&block_at(n)->key, &key))
+		begin_block(block_at(n), &key);
+	attach_block(n, slot, incarnation);
+	LWLockRelease(lock_of(n));
+	return n;
+}
+
 /*
- * Tries to find a block for a namespace that has none; -1 if it must do without.
- * The weight is added to what the namespace wanted, either way.
+ * Tries to find a block for a namespace that has none; -1 if it must do without:
+ * then the weight is added to what it wanted.
  */
 static int
 take_block(uint16 slot, PgCacheIncarnation incarnation, uint32 weight)
 {
-	uint64		wanted;
-	PgCacheSpaceKey key;
-	int			n;
+	PgCacheSharedKeyMap *m = &map[slot];
+	TimestampTz now = pgcache_clock_now();
+	int			n = -1;
 
-	if (pg_atomic_exchange_u32(&map[slot].wanting, incarnation) != incarnation)
-		pg_atomic_write_u64(&map[slot].wanted, 0);
-	wanted = pg_atomic_fetch_add_u64(&map[slot].wanted, weight) + weight;
-	if (!LWLockConditionalAcquire(&all_locks[0].lock, LW_EXCLUSIVE))
-		return -1;
-	n = find_block(slot, incarnation);
-	if (n < 0 && pgcache_space_has_slot(slot, incarnation, &key))
+	if (pg_atomic_exchange_u32(&m->wanting, incarnation) != incarnation)
+		pg_atomic_write_u64(&m->wanted, 0);
+	fade_wanted(m, now);
+	if (LWLockConditionalAcquire(&all_locks[0].lock, LW_EXCLUSIVE))
 	{
-		bool		is_saved;
-
-		n = find_saved_block(&key);
-		is_saved = n >= 0;
-		if (n < 0)
-			n = choose_block((double) wanted);
-		if (n >= 0 && !LWLockConditionalAcquire(lock_of(n), LW_EXCLUSIVE))
-			n = -1;
-		else if (n >= 0)
-		{
-			if (!is_saved)
-				begin_block(block_at(n), &key);
-			attach_block(n, slot, incarnation);
-			LWLockRelease(lock_of(n));
-		}
+		n = assign_block(slot, incarnation,
+						 (double) pg_atomic_read_u64(&m->wanted) + weight, now);
+		LWLockRelease(&all_locks[0].lock);
 	}
-	LWLockRelease(&all_locks[0].lock);
+	if (n < 0)
+		pg_atomic_fetch_add_u64(&m->wanted, weight);
 	return n;
 }
 
@@ -270,20 +310,33 @@ take_weight(pg_atomic_uint64 *weight)
 	return pg_atomic_read_u64(weight) == 0 ? 0 : pg_atomic_exchange_u64(weight, 0);
 }
 
-/*
- * Whether the hour goes on that is being recorded; begins one if none is.  The
- * statement may have begun before that, so what begins one is the time itself.
- */
+/* Whether the hour goes on that is being recorded; begins one if none is. */
 static bool
-is_in_hour(PgCacheSharedKeys *block)
+is_in_hour(PgCacheSharedKeys *block, TimestampTz now)
 {
-	TimestampTz now;
-
 	if (sketch_of(block, SKETCH_HOUR)->n > 0)
-		return pgcache_clock_statement() < block->hour + USECS_PER_HOUR;
-	now = pgcache_clock_now();
+		return now < block->hour + USECS_PER_HOUR;
 	block->hour = now - now % USECS_PER_HOUR;
 	return true;
+}
+
+/* With the lock held: who has it later has a later time, too. */
+static void
+record(PgCacheSharedKeys *block, const PgCacheKey *key, uint32 weight)
+{
+	TimestampTz now = pgcache_clock_now();
+	double		sum = (double) weight + take_weight(&block->missed);
+
+	fade(block, now);
+	sketch_of(block, SKETCH_HOT)->total += take_weight(&map[key->space].wanted);
+	pgcache_sketch_add(sketch_of(block, SKETCH_HOT), key->hash, key->data,
+					   key->len, sum);
+	if (!is_in_hour(block, now))
+		return;
+	pgcache_sketch_add(sketch_of(block, SKETCH_HOUR), key->hash, key->data,
+					   key->len, sum);
+	if (block->foretold.hour == block->hour)
+		pgcache_foretold_add(&block->foretold, key->hash, sum);
 }
 
 void
@@ -300,7 +353,6 @@ pgcache_keys_record(const PgCacheKey *key, uint32 weight)
 		n = take_block(key->space, key->incarnation, weight);
 		if (n < 0)
 			return;
-		weight = 0;				/* is in what was wanted */
 	}
 	block = block_at(n);
 	if (!LWLockConditionalAcquire(lock_of(n), LW_EXCLUSIVE))
@@ -309,21 +361,7 @@ pgcache_keys_record(const PgCacheKey *key, uint32 weight)
 		return;
 	}
 	if (block->incarnation == key->incarnation)
-	{
-		double		sum = (double) weight + take_weight(&block->missed) +
-		take_weight(&map[key->space].wanted);
-
-		fade(block);
-		pgcache_sketch_add(sketch_of(block, SKETCH_HOT), key->hash, key->data,
-						   key->len, sum);
-		if (is_in_hour(block))
-		{
-			pgcache_sketch_add(sketch_of(block, SKETCH_HOUR), key->hash,
-							   key->data, key->len, sum);
-			if (block->foretold.hour == block->hour)
-				pgcache_foretold_add(&block->foretold, key->hash, sum);
-		}
-	}
+		record(block, key, weight);
 	LWLockRelease(lock_of(n));
 }
 
@@ -375,12 +413,12 @@ describe_hour(const PgCacheSharedKeys *block, PgCacheKeyHour *result)
 }
 
 /*
- * Copies a sketch of block b, if that is still of that incarnation, under the lock;
- * and lists the copy.
+ * Copies a sketch of block b, if that is still of that incarnation, or with 0 of
+ * that key, under the lock; and lists the copy.
  */
 static void
-read_keys(int b, PgCacheIncarnation incarnation, PgCacheSketchKind kind,
-		  PgCacheKeyHour *result)
+read_keys(int b, PgCacheIncarnation incarnation, const PgCacheSpaceKey *key,
+		  PgCacheSketchKind kind, PgCacheKeyHour *result)
 {
 	Size		size = pgcache_sketch_size(Max(pgcache_tracked_keys, 1));
 	PgCacheSketch *copy = palloc_extended(size, MCXT_ALLOC_HUGE);
@@ -395,11 +433,12 @@ read_keys(int b, PgCacheIncarnation incarnation, PgCacheSketchKind kind,
 		PgCacheSharedKeys *block = block_at(b);
 
 		LWLockAcquire(lock_of(b), LW_SHARED);
-		if (block->incarnation == incarnation)
+		if (block->incarnation == incarnation &&
+			(incarnation != 0 || same_space(&block->key, key)))
 		{
 			memcpy(copy, sketch_of(block, kind), size);
 			if (kind == SKETCH_HOT)
-				factor = fading(block, &hours);
+				factor = fading(block, pgcache_clock_now(), &hours);
 			else
 				describe_hour(block, result);
 		}
@@ -422,7 +461,7 @@ pgcache_keys_hot(const PgCacheSpaceUse *space, int *n)
 		incarnation = 0;
 		b = find_saved_block(&space->key);
 	}
-	read_keys(b, incarnation, SKETCH_HOT, &result);
+	read_keys(b, incarnation, &space->key, SKETCH_HOT, &result);
 	*n = result.n;
 	return result.keys;
 }
@@ -431,7 +470,7 @@ void
 pgcache_keys_hour(uint16 slot, PgCacheIncarnation incarnation,
 				  PgCacheKeyHour *hour)
 {
-	read_keys(find_block(slot, incarnation), incarnation, SKETCH_HOUR, hour);
+	read_keys(find_block(slot, incarnation), incarnation, NULL, SKETCH_HOUR, hour);
 }
 
 void
@@ -453,7 +492,7 @@ pgcache_keys_foretell(uint16 slot, PgCacheIncarnation incarnation,
 
 void
 pgcache_keys_forget_hour(uint16 slot, PgCacheIncarnation incarnation,
-						 TimestampTz before)
+						 TimestampTz hour)
 {
 	int			b = find_block(slot, incarnation);
 	PgCacheSharedKeys *block;
@@ -462,8 +501,7 @@ pgcache_keys_forget_hour(uint16 slot, PgCacheIncarnation incarnation,
 		return;
 	block = block_at(b);
 	LWLockAcquire(lock_of(b), LW_EXCLUSIVE);
-	if (block->incarnation == incarnation &&
-		block->hour + USECS_PER_HOUR <= before)
+	if (block->incarnation == incarnation && block->hour == hour)
 		pgcache_sketch_init(sketch_of(block, SKETCH_HOUR), pgcache_tracked_keys);
 	LWLockRelease(lock_of(b));
 }
@@ -473,6 +511,12 @@ pgcache_keys_forget_hour(uint16 slot, PgCacheIncarnation incarnation,
 void
 pgcache_keys_reset(void)
 {
+	int			nspaces;
+	PgCacheSpaceUse *spaces = pgcache_space_list(&nspaces);
+
+	for (int s = 0; s < nspaces && count_blocks() > 0; s++)
+		if (spaces[s].incarnation != 0)
+			pg_atomic_write_u64(&map[spaces[s].slot].wanted, 0);
 	for (int n = 0; n < count_blocks(); n++)
 	{
 		PgCacheSharedKeys *block = block_at(n);
@@ -481,7 +525,7 @@ pgcache_keys_reset(void)
 		if (block->key.database == MyDatabaseId)
 		{
 			pgcache_sketch_init(sketch_of(block, SKETCH_HOT), pgcache_tracked_keys);
-			block->faded = pgcache_clock_statement();
+			block->faded = pgcache_clock_now();
 			pg_atomic_write_u64(&block->missed, 0);
 		}
 		LWLockRelease(lock_of(n));
@@ -501,6 +545,8 @@ pgcache_keys_forget(const PgCacheSpaceKey *key)
 		{
 			block->incarnation = 0;
 			block->key.database = InvalidOid;
+			for (int kind = 0; kind < NSKETCHES; kind++)
+				pgcache_sketch_init(sketch_of(block, kind), pgcache_tracked_keys);
 		}
 		LWLockRelease(lock_of(n));
 	}
@@ -574,6 +620,7 @@ init_keys(void *memory, LWLockPadded *locks)
 		pg_atomic_init_u32(&map[i].block, 0);
 		pg_atomic_init_u32(&map[i].wanting, 0);
 		pg_atomic_init_u64(&map[i].wanted, 0);
+		pg_atomic_init_u64(&map[i].wanted_hour, 0);
 	}
 	for (int n = 0; n < count_blocks(); n++)
 	{

@@ -9,7 +9,7 @@
  *	  sketch.c		space-saving tables; runs without a server in unit tests
  *	  keys.c		the sketches of each namespace, in shared memory
  *	  foretold.c	keys that were foretold for an hour
- *	  learn.c		when an hour is over
+ *	  learn.c		when an hour is over, and when it was learned
  *	  file.c		what survives a clean restart
  *
  * Copyright (c) 2026, pg_cache contributors
@@ -145,13 +145,14 @@ extern void pgcache_keys_hour(uint16 slot, PgCacheIncarnation incarnation,
 /*
  * Foretells keys, by their hashes, for the hour that begins then; has no effect if
  * some were foretold for it already, or nothing is recorded of the namespace.
+ * After commit: cannot fail.
  */
 extern void pgcache_keys_foretell(uint16 slot, PgCacheIncarnation incarnation,
 								  TimestampTz hour, const uint64 *hashes, int n);
 
-/* Forgets the hour, if it was over before then. */
+/* Forgets the hour that begins then.  After commit: cannot fail. */
 extern void pgcache_keys_forget_hour(uint16 slot, PgCacheIncarnation incarnation,
-									 TimestampTz before);
+									 TimestampTz hour);
 
 /* Forgets the hot keys, not those of the hour, of the current database. */
 extern void pgcache_keys_reset(void);
@@ -159,10 +160,24 @@ extern void pgcache_keys_reset(void);
 /* ---- learn.c ---------------------------------------------------------------- */
 
 /*
- * When the worker is to learn from the hour that is over, and that it has.
+ * When the worker is to learn from the hour that is over; and that it has, if the
+ * transaction commits.
  */
 extern TimestampTz pgcache_learn_due(void);
 extern void pgcache_learn_done(void);
+
+/*
+ * If the transaction commits, forgets an hour of a namespace, or foretells keys for
+ * one, n of them and PGCACHE_MAX_FORETOLD at the most.
+ */
+extern void pgcache_learn_forget(uint16 slot, PgCacheIncarnation incarnation,
+								 TimestampTz hour);
+extern void pgcache_learn_foretell(uint16 slot, PgCacheIncarnation incarnation,
+								   TimestampTz hour, const uint64 *hashes, int n);
+
+/* Whether the transaction is to forget it. */
+extern bool pgcache_learn_forgets(uint16 slot, PgCacheIncarnation incarnation,
+								  TimestampTz hour);
 
 /* Registers shared memory and callbacks; called by _PG_init, after the store's. */
 extern void pgcache_stats_register(void);

@@ -105,6 +105,18 @@ set_hour(16);
 learned('a=1 a=3 b=1 c=2 d=1 e=1 f=1', 'after a crash');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM cache_predict('default', now() + '16:00')}), '6', 'all are predicted');
 
+# A commit that fails loses nothing: the hour is learned later.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused at commit'; END $$;
+	CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON cache_key_hours
+		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()});
+my $log = -s $node->logfile;
+ask('g', 1);
+set_hour(17);
+$node->wait_for_log(qr/refused at commit/, $log);
+$node->safe_psql('postgres', 'DROP TRIGGER refuse ON cache_key_hours; DROP FUNCTION refuse()');
+learned('a=1 a=3 b=1 c=2 d=1 e=1 f=1 g=1', 'after an error at commit');
+
 # No more rows than keys are tracked, for an hour of the week.
 $node->safe_psql('postgres', q{SELECT cache_create_namespace('bounded')});
 for my $week (1, 2)
