@@ -61,6 +61,8 @@ REVOKE ALL ON FUNCTION cache_lock(regclass) FROM PUBLIC;
 -- ids are never used twice, so that a namespace never inherits entries; 1 is
 -- "default", which has a row only if it was altered.
 CREATE SEQUENCE cache_namespaces_id_seq AS integer MINVALUE 2;
+-- pg_dump reads it, also for who may not change it.
+GRANT SELECT ON SEQUENCE cache_namespaces_id_seq TO PUBLIC;
 COMMENT ON SEQUENCE cache_namespaces_id_seq IS
 'ids of namespaces';
 
@@ -1325,7 +1327,7 @@ COMMENT ON FUNCTION cache_unwatch_file(text) IS
 -- A row says what was counted in a span that ends at a time, and how much there
 -- was then.  A namespace in which nothing happened meanwhile has none.
 CREATE TABLE cache_stats_history (
-    at timestamptz NOT NULL,
+    at timestamptz NOT NULL CHECK (pg_catalog.isfinite(at)),
     namespace text COLLATE "C" NOT NULL,
     span interval NOT NULL,
     hits bigint NOT NULL,
@@ -1373,7 +1375,8 @@ COMMENT ON POLICY cache_may_read ON cache_stats_history IS
 
 -- Not the sums of the rows above: a namespace without a row has entries too.
 CREATE TABLE cache_stats_history_total (
-    LIKE cache_stats_history INCLUDING GENERATED INCLUDING COMMENTS);
+    LIKE cache_stats_history INCLUDING CONSTRAINTS INCLUDING GENERATED
+        INCLUDING COMMENTS);
 ALTER TABLE cache_stats_history_total DROP COLUMN namespace;
 COMMENT ON TABLE cache_stats_history_total IS
 'what happened in all namespaces of this database together; memory_used is the server''s';
@@ -1451,15 +1454,28 @@ CREATE FUNCTION cache_prune_stats()
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
-DELETE FROM cache_stats_history WHERE at < (
-    SELECT cache_clock_timestamp() -
-        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval);
-DELETE FROM cache_stats_history_total WHERE at < (
-    SELECT cache_clock_timestamp() -
-        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval);
+-- Rows as far ahead were written before the clock was set back.
+DELETE FROM cache_stats_history h
+USING (
+    SELECT
+        cache_clock_timestamp() AS now,
+        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval
+            AS retention
+    OFFSET 0) AS clock
+WHERE
+    h.at < clock.now - clock.retention OR h.at > clock.now + clock.retention;
+DELETE FROM cache_stats_history_total t
+USING (
+    SELECT
+        cache_clock_timestamp() AS now,
+        pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval
+            AS retention
+    OFFSET 0) AS clock
+WHERE
+    t.at < clock.now - clock.retention OR t.at > clock.now + clock.retention;
 END;
 COMMENT ON FUNCTION cache_prune_stats() IS
-'deletes what is older than pg_cache.stats_retention from the history';
+'deletes what is older than pg_cache.stats_retention from the history, or ahead of now by more';
 
 CREATE FUNCTION cache_stats_recorded()
 RETURNS TABLE (last timestamptz, oldest timestamptz)
@@ -1672,7 +1688,15 @@ WITH counted AS (
             'UTC'::text) AS hour,
         h.hits,
         h.misses
-    FROM cache_stats_history h
+    FROM
+        cache_stats_history h,
+        (SELECT
+            cache_clock_timestamp() AS now,
+            pg_catalog.current_setting(
+                'pg_cache.stats_retention'::text)::interval AS retention
+        OFFSET 0) AS clock
+    -- However far others lie that were written by a clock that was wrong.
+    WHERE h.at BETWEEN clock.now - clock.retention AND clock.now
 ), known AS (
     SELECT
         c.namespace,
@@ -1727,8 +1751,11 @@ BEGIN ATOMIC
 WITH last AS MATERIALIZED (
     SELECT pg_catalog.max(t.at) AS at FROM cache_stats_history_total t
     -- The worker writes nothing while nothing happens.
-    WHERE t.at > (SELECT cache_clock_timestamp() - 2::float8 *
-        pg_catalog.current_setting('pg_cache.stats_interval'::text)::interval))
+    WHERE
+        t.at > (SELECT cache_clock_timestamp() - 2::float8 *
+            pg_catalog.current_setting('pg_cache.stats_interval'::text)::interval) AND
+        -- The clock may have been set back.
+        t.at <= (SELECT cache_clock_timestamp()))
 SELECT
     NULL::text, extract(epoch FROM t.span)::float8, pg_catalog.to_jsonb(t)
 FROM last JOIN cache_stats_history_total t ON t.at = last.at
@@ -2380,8 +2407,9 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 8
 BEGIN ATOMIC
 WITH stats AS MATERIALIZED (
     SELECT
-        CASE WHEN s.hits + s.misses >= 100::bigint THEN s.hit_ratio END
-            AS hit_ratio
+        CASE WHEN s.hits + s.misses >= 100::bigint AND NOT EXISTS (
+            SELECT FROM cache_stats_history_total)
+        THEN s.hit_ratio END AS hit_ratio
     FROM cache_stats s
 ), recent AS MATERIALIZED (
     SELECT r.* FROM (SELECT) AS one

@@ -42,6 +42,9 @@ SELECT pgcache_test_advance_clock('5 min'), cache_record_stats();
 SELECT * FROM health;
 SELECT * FROM score;
 SELECT r - 'description' AS reason FROM cache_health(), jsonb_array_elements(reasons) r WHERE r ->> 'reason' = 'hit_ratio';
+-- nothing happens: nothing to say, whatever there was before
+SELECT pgcache_test_advance_clock('20 min');
+SELECT * FROM health;
 
 -- alerts
 SELECT cache_create_alert_rule('one', 'hits', '>', 0, level => 'emergency'),

@@ -127,6 +127,31 @@ SELECT pgcache_test_advance_clock('1 hour');
 SELECT cache_record_stats();
 SELECT (SELECT count(*) FROM cache_stats_history), (SELECT count(*) FROM cache_stats_history_total);
 
+-- the clock set back: what was counted by the other one is not the last interval
+SELECT count(cache_get('none', 'hist a')) FROM generate_series(1, 11);
+SELECT pgcache_test_advance_clock('5 min'), cache_record_stats();
+SELECT namespace, round(seconds) AS seconds, counted ->> 'misses' AS misses FROM cache_last_interval() WHERE namespace = 'hist a';
+SELECT pgcache_test_advance_clock('-1 hour');
+SELECT namespace, round(seconds) AS seconds, counted ->> 'misses' AS misses FROM cache_last_interval() WHERE namespace = 'hist a';
+SELECT count(cache_get('none', 'hist a')) FROM generate_series(1, 12);
+SELECT cache_record_stats();
+SELECT pgcache_test_advance_clock('5 min');
+SELECT count(cache_get('none', 'hist a')) FROM generate_series(1, 13);
+SELECT cache_record_stats();
+SELECT namespace, round(seconds) AS seconds, counted ->> 'misses' AS misses FROM cache_last_interval() WHERE namespace = 'hist a';
+-- what is ahead by more than the retention would stay for ever
+SELECT pgcache_test_advance_clock('-30 days');
+SELECT cache_prune_stats();
+SELECT misses FROM cache_stats_history WHERE namespace = 'hist a' ORDER BY at;
+SELECT count(*) FROM cache_stats_history_total;
+SELECT sum(accesses) FROM cache_patterns;
+SELECT pgcache_test_advance_clock('30 days');
+-- no such time
+\set VERBOSITY terse
+UPDATE cache_stats_history SET at = 'infinity';
+UPDATE cache_stats_history_total SET at = '-infinity';
+\set VERBOSITY default
+
 -- who sees what
 SELECT cache_get('none', 'hist a'), cache_get('none', 'hist b'), cache_record_stats();
 CREATE ROLE regress_cache_reader;

@@ -26,7 +26,7 @@ CREATE FUNCTION pgcache_test_reached(name text) RETURNS int
 CREATE FUNCTION pgcache_test_set_clock(ahead interval) RETURNS void
     AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
 
--- Sets pg_cache's clock further ahead.
+-- Sets pg_cache's clock further ahead, or with a negative interval back.
 CREATE FUNCTION pgcache_test_advance_clock(by interval) RETURNS void
     AS '$libdir/pg_cache' LANGUAGE C STRICT VOLATILE;
 

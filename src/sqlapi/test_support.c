@@ -65,14 +65,24 @@ pgcache_test_reached(PG_FUNCTION_ARGS)
 }
 
 /* An interval of zero or less puts the real clock back. */
-Datum
-pgcache_test_set_clock(PG_FUNCTION_ARGS)
+/* An interval in microseconds; may be negative. */
+static int64
+usec_of(Datum interval)
 {
 	int64		usec;
 
+	if (pgcache_interval_usec(DatumGetIntervalP(interval), &usec))
+		return usec;
+	interval = DirectFunctionCall1(interval_um, interval);
+	(void) pgcache_interval_usec(DatumGetIntervalP(interval), &usec);
+	return -usec;
+}
+
+Datum
+pgcache_test_set_clock(PG_FUNCTION_ARGS)
+{
 	pgcache_shmem_require();
-	(void) pgcache_interval_usec(PG_GETARG_INTERVAL_P(0), &usec);
-	*pgcache_clock_offset = usec;
+	*pgcache_clock_offset = usec_of(PG_GETARG_DATUM(0));
 	pgcache_workers_wake_all();
 	PG_RETURN_VOID();
 }
@@ -80,11 +90,8 @@ pgcache_test_set_clock(PG_FUNCTION_ARGS)
 Datum
 pgcache_test_advance_clock(PG_FUNCTION_ARGS)
 {
-	int64		usec;
-
 	pgcache_shmem_require();
-	(void) pgcache_interval_usec(PG_GETARG_INTERVAL_P(0), &usec);
-	*pgcache_clock_offset += usec;
+	*pgcache_clock_offset += usec_of(PG_GETARG_DATUM(0));
 	pgcache_workers_wake_all();
 	PG_RETURN_VOID();
 }

@@ -201,13 +201,14 @@ run_job(const PgCacheJob *job, const JobState *state)
 	return done;
 }
 
+/* If the clock is set back, a job does not wait for longer than it was meant to. */
 static TimestampTz
 next_of(int i, TimestampTz now)
 {
 	JobState   *state = &states[i];
+	int64		longest = state->failures > 0 ? PGCACHE_MAX_PAUSE : SHORTEST_PAUSE;
 
-	state->not_before = pgcache_process_clamp(state->not_before, now,
-											  PGCACHE_MAX_PAUSE);
+	state->not_before = pgcache_process_clamp(state->not_before, now, longest);
 	return Max(pgcache_jobs[i].due(), state->not_before);
 }
 

@@ -136,6 +136,18 @@ dump_and_restore('single transaction', [ 'pg_dump', '-Fc', '-f', "$dir/single", 
 dump_and_restore('inserts', [ 'pg_dump', '--column-inserts', '-f', "$dir/inserts", 'source' ],
 	[ 'psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/inserts" ]);
 
+# By who owns the database and is no superuser.
+$old->safe_psql('source', q{
+CREATE ROLE dumper LOGIN;
+ALTER DATABASE source OWNER TO dumper;
+GRANT USAGE ON SCHEMA cache TO dumper});
+dump_and_restore('its owner', [ 'pg_dump', '-U', 'dumper', '-f', "$dir/owner", 'source' ],
+	[ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/owner" ]);
+$old->safe_psql('source', q{
+ALTER DATABASE source OWNER TO CURRENT_USER;
+REVOKE USAGE ON SCHEMA cache FROM dumper;
+DROP ROLE dumper});
+
 # Into a database where the cache is in use: the rows replace what was there.
 $old->safe_psql('postgres', 'CREATE DATABASE used');
 $old->safe_psql('used', q{

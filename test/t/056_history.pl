@@ -72,19 +72,25 @@ recorded(10, 'a shorter interval counts at once');
 gets(1);
 advance('1 min');
 recorded(11, 'and from then on');
+# The clock set back: as much is written as before.
+advance('-1 hour');
+gets(1);
+advance('1 min');
+recorded(12, 'the clock set back');
+advance('1 hour');
 $node->safe_psql('postgres', q{ALTER SYSTEM RESET pg_cache.stats_interval});
 $node->reload;
 
 # What was in no row yet when the server stopped is in the first one after.
 gets(5);
 advance('5 min');
-recorded(16, 'before the restart');
+recorded(17, 'before the restart');
 gets(5);
 $node->restart;
 wait_for_workers($node, 'postgres', 'the worker is back');
 gets(6);
 advance('10 min');
-recorded(27, 'a restart neither loses nor repeats anything');
+recorded(28, 'a restart neither loses nor repeats anything');
 
 # A crash sets the counters back; what follows counts from zero.
 my $worker = worker_of($node, 'postgres');
@@ -93,7 +99,7 @@ ok($node->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_stat_activit
 	WHERE backend_type = 'pg_cache worker' AND pid <> $worker"), 'back after a crash');
 gets(2);
 advance('10 min');
-recorded(29, 'after a crash what was counted since');
+recorded(30, 'after a crash what was counted since');
 is($node->safe_psql('postgres', q{
 	SELECT count(*) FROM cache_stats_history WHERE least(hits, misses, puts, deletes, invalidations) < 0}),
 	'0', 'nothing negative');
