@@ -1826,11 +1826,14 @@ SELECT
     CASE WHEN all_puts >= 100::float8 THEN s.stale_puts / all_puts END,
     CASE WHEN all_puts >= 100::float8 THEN s.dropped_puts / all_puts END,
     -- What a quota evicts is no lack of memory.
-    CASE WHEN s.free_puts >= 100::float8 AND
-        m.memory_used::float8 >= 0.9::float8 * m.memory_limit::float8
+    CASE WHEN s.free_puts >= 100::float8 AND m.is_full
     THEN s.free_evictions / s.free_puts END,
-    CASE WHEN s.misses >= 100::float8 THEN s.ghost_hits / s.misses END
-FROM sums s, cache_stats m;
+    -- Of a sample: of few keys it may be more than there were misses.
+    CASE WHEN s.misses >= 100::float8 AND m.is_full
+    THEN least(s.ghost_hits / s.misses, 1::float8) END
+FROM sums s, (
+    SELECT memory_used::float8 >= 0.9::float8 * memory_limit::float8 AS is_full
+    FROM cache_stats) AS m;
 END;
 COMMENT ON FUNCTION cache_recent_ratios() IS
 'ratios of what happened in the last interval of the history; NULL below 100 gets, puts or misses';
@@ -1868,7 +1871,7 @@ VALUES
     ('stale_put_ratio'::text, true, true, 'stale puts by all puts in the last interval; none below 100 puts'::text),
     ('dropped_put_ratio'::text, true, true, 'dropped puts by all puts in the last interval; none below 100 puts'::text),
     ('eviction_ratio'::text, true, true, 'evictions by the sessions themselves by puts in the last interval, in namespaces without a quota; none below 100 puts, or while a tenth of the memory is free'::text),
-    ('ghost_hit_ratio'::text, true, true, 'share of the misses in the last interval that would have been hits with more memory; none below 100 misses'::text),
+    ('ghost_hit_ratio'::text, true, true, 'share of the misses in the last interval that would have been hits with twice the memory; none below 100 misses, or while a tenth of the memory is free'::text),
     ('warmers_failing'::text, true, false, 'share of the enabled warmers whose last run failed'::text),
     ('memory_used_ratio'::text, true, false, 'memory_used by memory_limit'::text),
     ('namespaces_used_ratio'::text, true, false, 'namespaces in use in the whole server by pg_cache.max_namespaces'::text);
@@ -1938,10 +1941,12 @@ CREATE TABLE cache_alert_rules (
     comparison text NOT NULL CHECK (comparison IN (
         '<'::text, '<='::text, '>'::text, '>='::text, '='::text, '<>'::text)),
     threshold float8 NOT NULL,
-    for_at_least interval NOT NULL CHECK (for_at_least >= '0'::interval),
+    for_at_least interval NOT NULL CHECK (
+        for_at_least BETWEEN '0'::interval AND '10 years'::interval),
     level text NOT NULL CHECK (level IN (
         'info'::text, 'warning'::text, 'critical'::text, 'emergency'::text)),
-    cooldown interval NOT NULL CHECK (cooldown >= '0'::interval),
+    cooldown interval NOT NULL CHECK (
+        cooldown BETWEEN '0'::interval AND '10 years'::interval),
     enabled boolean NOT NULL);
 GRANT SELECT ON cache_alert_rules TO PUBLIC;
 COMMENT ON TABLE cache_alert_rules IS
@@ -2026,13 +2031,6 @@ FROM cache_alert_metrics() m
 WHERE m.metric = (rule).metric AND NOT CASE WHEN (rule).namespace IS NULL
     THEN m.of_database ELSE m.of_namespaces END;
 SELECT cache_error(
-    '42704'::text,
-    pg_catalog.format('namespace "%s" does not exist'::text, (rule).namespace),
-    NULL::text,
-    'A rule for each namespace has the namespace "*".'::text)
-WHERE (rule).namespace NOT IN ('*'::text, 'default'::text) AND NOT EXISTS (
-    SELECT FROM cache_namespaces n WHERE n.name = (rule).namespace);
-SELECT cache_error(
     '22023'::text,
     pg_catalog.format('unrecognized comparison "%s"'::text, (rule).comparison),
     NULL::text,
@@ -2049,9 +2047,29 @@ WHERE (rule).level NOT IN (
 SELECT cache_error(
     '22023'::text, 'for_at_least and cooldown must not be negative'::text)
 WHERE least((rule).for_at_least, (rule).cooldown) < '0'::interval;
+SELECT cache_error(
+    '22023'::text, 'for_at_least and cooldown must not be longer than 10 years'::text)
+WHERE greatest((rule).for_at_least, (rule).cooldown) > '10 years'::interval;
 END;
 COMMENT ON FUNCTION cache_check_alert_rule(cache_alert_rules) IS
 'raises an error unless an alert rule makes sense';
+
+-- Not of each rule that is altered: its namespace may be gone meanwhile.
+CREATE FUNCTION cache_check_alert_namespace(namespace text)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+SELECT cache_error(
+    '42704'::text,
+    pg_catalog.format('namespace "%s" does not exist'::text, namespace),
+    NULL::text,
+    'A rule for each namespace has the namespace "*".'::text)
+WHERE namespace NOT IN (''::text, '*'::text, 'default'::text) AND NOT EXISTS (
+    SELECT FROM cache_namespaces n
+    WHERE n.name = cache_check_alert_namespace.namespace);
+END;
+COMMENT ON FUNCTION cache_check_alert_namespace(text) IS
+'raises an error if there is no namespace of that name that an alert rule could be about';
 
 CREATE FUNCTION cache_require_alert_rule(rule text)
 RETURNS void
@@ -2079,6 +2097,7 @@ BEGIN ATOMIC
 SELECT cache_check_alert_rule(ROW(
     name, metric, namespace, comparison, threshold, for_at_least, level,
     cooldown, enabled)::cache_alert_rules);
+SELECT cache_check_alert_namespace(namespace);
 SELECT cache_error(
     '42710'::text,
     pg_catalog.format('alert rule "%s" already exists'::text, r.name),
@@ -2102,6 +2121,7 @@ RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 BEGIN ATOMIC
 SELECT cache_require_alert_rule(name);
+SELECT cache_check_alert_namespace(namespace);
 INSERT INTO cache_alert_rules AS a
 SELECT
     r.name,
@@ -2116,11 +2136,18 @@ SELECT
     coalesce(cache_alter_alert_rule.enabled, r.enabled)
 FROM cache_effective_alert_rules r
 WHERE r.name = cache_alter_alert_rule.name
+-- Of what is not given, the row may have more than was seen above.
 ON CONFLICT ON CONSTRAINT cache_alert_rules_pkey DO UPDATE SET
-    metric = excluded.metric, namespace = excluded.namespace,
-    comparison = excluded.comparison, threshold = excluded.threshold,
-    for_at_least = excluded.for_at_least, level = excluded.level,
-    cooldown = excluded.cooldown, enabled = excluded.enabled;
+    metric = coalesce(cache_alter_alert_rule.metric, a.metric),
+    namespace = nullif(
+        coalesce(cache_alter_alert_rule.namespace, a.namespace), ''::text),
+    comparison = coalesce(cache_alter_alert_rule.comparison, a.comparison),
+    threshold = coalesce(cache_alter_alert_rule.threshold, a.threshold),
+    for_at_least = coalesce(
+        cache_alter_alert_rule.for_at_least, a.for_at_least),
+    level = coalesce(cache_alter_alert_rule.level, a.level),
+    cooldown = coalesce(cache_alter_alert_rule.cooldown, a.cooldown),
+    enabled = coalesce(cache_alter_alert_rule.enabled, a.enabled);
 SELECT cache_check_alert_rule(a)
 FROM cache_alert_rules a
 WHERE a.name = cache_alter_alert_rule.name;
@@ -2208,6 +2235,9 @@ GRANT SELECT ON cache_alerts TO PUBLIC;
 CREATE TABLE cache_pending_alerts (
     rule text COLLATE "C",
     namespace text COLLATE "C",
+    metric text NOT NULL,
+    comparison text NOT NULL,
+    threshold float8 NOT NULL,
     since timestamptz NOT NULL,
     PRIMARY KEY (rule, namespace));
 COMMENT ON TABLE cache_pending_alerts IS
@@ -2279,9 +2309,10 @@ SELECT cache_log(
             THEN 'opened'::text ELSE 'closed'::text END,
         (alert).level,
         (alert).metric,
-        coalesce(pg_catalog.format('namespace "%s"'::text, (alert).namespace),
-            pg_catalog.format(
-                'database "%s"'::text, pg_catalog.current_database())),
+        CASE WHEN (alert).namespace IS NULL
+        THEN pg_catalog.format(
+            'database "%s"'::text, pg_catalog.current_database())
+        ELSE pg_catalog.format('namespace "%s"'::text, (alert).namespace) END,
         coalesce(CASE WHEN (alert).closed_at IS NULL
             THEN (alert).value ELSE (alert).closed_value END::text,
             'not known'::text),
@@ -2316,9 +2347,12 @@ WITH clock AS MATERIALIZED (
             WHERE m.metric = a.metric AND coalesce(m.namespace, ''::text) =
                 coalesce(a.namespace, ''::text))
     FROM clock
+    -- An alert of the rule as it was before it was altered is another one.
     WHERE a.closed_at IS NULL AND NOT EXISTS (
         SELECT FROM broken b
-        WHERE b.rule = a.rule AND b.place = coalesce(a.namespace, ''::text))
+        WHERE b.rule = a.rule AND b.place = coalesce(a.namespace, ''::text) AND
+            b.metric = a.metric AND b.comparison = a.comparison AND
+            b.threshold = a.threshold AND b.level = a.level)
     RETURNING a AS alert
 ), calm AS (
     DELETE FROM cache_pending_alerts p
@@ -2333,15 +2367,28 @@ WITH clock AS MATERIALIZED (
                 SELECT FROM cache_alerts a
                 WHERE a.rule = b.rule AND
                     coalesce(a.namespace, ''::text) = b.place AND
-                    a.closed_at + b.cooldown > clock.now) AS due
+                    a.metric = b.metric AND a.comparison = b.comparison AND
+                    a.threshold = b.threshold AND a.level = b.level AND
+                    a.closed_at + b.cooldown > clock.now) OR
+        -- Only its level was altered: it has been so for long enough.
+        EXISTS (
+            SELECT FROM cache_alerts a
+            WHERE a.closed_at IS NULL AND a.rule = b.rule AND
+                coalesce(a.namespace, ''::text) = b.place AND
+                a.metric = b.metric AND a.comparison = b.comparison AND
+                a.threshold = b.threshold) AS due
     FROM
         clock CROSS JOIN broken b
         LEFT JOIN cache_pending_alerts p
-            ON p.rule = b.rule AND p.namespace = b.place
+            ON p.rule = b.rule AND p.namespace = b.place AND
+                p.metric = b.metric AND p.comparison = b.comparison AND
+                p.threshold = b.threshold
     WHERE NOT EXISTS (
         SELECT FROM cache_alerts a
         WHERE a.closed_at IS NULL AND a.rule = b.rule AND
-            coalesce(a.namespace, ''::text) = b.place)
+            coalesce(a.namespace, ''::text) = b.place AND
+            a.metric = b.metric AND a.comparison = b.comparison AND
+            a.threshold = b.threshold AND a.level = b.level)
 ), opened AS (
     INSERT INTO cache_alerts AS a (
         rule, namespace, level, metric, comparison, threshold, value, opened_at)
@@ -2349,20 +2396,25 @@ WITH clock AS MATERIALIZED (
         w.rule, w.namespace, w.level, w.metric, w.comparison, w.threshold,
         w.value, clock.now
     FROM waiting w, clock
-    WHERE w.due
+    -- After those were closed in whose place others open.
+    WHERE w.due AND (SELECT pg_catalog.count(*) FROM closed) >= 0::bigint
     RETURNING a AS alert
 ), ripe AS (
     DELETE FROM cache_pending_alerts p
     USING waiting w
     WHERE w.due AND w.rule = p.rule AND w.place = p.namespace
 ), begun AS (
-    INSERT INTO cache_pending_alerts (rule, namespace, since)
-    SELECT w.rule, w.place, clock.now
+    INSERT INTO cache_pending_alerts (
+        rule, namespace, metric, comparison, threshold, since)
+    SELECT w.rule, w.place, w.metric, w.comparison, w.threshold, clock.now
     FROM waiting w, clock
-    WHERE NOT w.due AND w.since IS NULL)
-SELECT cache_announce_alert(o.alert) FROM opened o
+    WHERE NOT w.due AND w.since IS NULL
+    ON CONFLICT (rule, namespace) DO UPDATE SET
+        metric = excluded.metric, comparison = excluded.comparison,
+        threshold = excluded.threshold, since = excluded.since)
+SELECT cache_announce_alert(c.alert) FROM closed c
 UNION ALL
-SELECT cache_announce_alert(c.alert) FROM closed c;
+SELECT cache_announce_alert(o.alert) FROM opened o;
 
 SELECT
     (SELECT pg_catalog.count(*) FROM cache_alerts WHERE closed_at IS NULL) +
@@ -2508,7 +2560,8 @@ SELECT
     NULL::text AS namespace,
     pg_catalog.format(
         'With twice the memory the hit ratio would be about %s instead of %s.'::text,
-        pg_catalog.round(((hits + ghost_hits)::float8 / gets::float8)::numeric, 3),
+        pg_catalog.round(
+            (least(hits + ghost_hits, gets)::float8 / gets::float8)::numeric, 3),
         pg_catalog.round((hits::float8 / gets::float8)::numeric, 3)) AS message,
     pg_catalog.jsonb_build_object(
         'hit_ratio'::text, hits::float8 / gets::float8,
@@ -2516,10 +2569,12 @@ SELECT
             least(hits + ghost_hits, gets)::float8 / gets::float8,
         'hits'::text, hits, 'misses'::text, misses,
         'ghost_hits'::text, ghost_hits, 'evictions'::text, evictions,
+        'memory_used'::text, memory_used,
         'memory_limit'::text, memory_limit) AS figures
 FROM database
 WHERE gets >= 1000::bigint AND
-    ghost_hits::float8 >= 0.02::float8 * gets::float8
+    ghost_hits::float8 >= 0.02::float8 * gets::float8 AND
+    memory_used::float8 >= 0.9::float8 * memory_limit::float8
 UNION ALL
 SELECT
     'lengthen the time to live'::text,

@@ -42,7 +42,16 @@ EXCEPTION WHEN OTHERS THEN
     RAISE INFO '% % % %', SQLSTATE, SQLERRM, detail, hint;
 END $$;
 SELECT cache_error('22023', 'message only');
+-- what is none
+\set VERBOSITY sqlstate
 SELECT cache_error('1', 'x');
+SELECT cache_error('00000', 'x');
+SELECT cache_error('01000', 'x');
+SELECT cache_error('02000', 'x');
+SELECT cache_error('2202e', 'x');
+SELECT cache_error(NULL, 'x');
+SELECT cache_error('22023', NULL);
+\set VERBOSITY default
 
 -- the log
 SET client_min_messages = log;

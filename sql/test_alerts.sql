@@ -64,6 +64,8 @@ SELECT cache_create_alert_rule('mine', 'hits', '>', 5, 'no such');
 SELECT cache_create_alert_rule('mine', 'hits', '>', 5, level => 'fatal');
 SELECT cache_create_alert_rule('mine', 'hits', '>', 5, for_at_least => '-1 s');
 SELECT cache_create_alert_rule('mine', 'hits', '>', 5, cooldown => '-1 s');
+SELECT cache_create_alert_rule('mine', 'hits', '>', 5, for_at_least => '300000 years');
+SELECT cache_create_alert_rule('mine', 'hits', '>', 5, cooldown => '300000 years');
 SELECT cache_create_alert_rule('hit_ratio_low', 'hits', '>', 5);
 SELECT cache_alter_alert_rule('mine', 'hits');
 SELECT cache_alter_alert_rule(NULL, 'hits');
@@ -151,6 +153,54 @@ SELECT rule, namespace, closed_at IS NULL AS open, closed_value FROM cache_alert
     WHERE rule IN ('for long', 'each') AND namespace = 'alert a' ORDER BY id;
 SELECT cache_drop_alert_rule('each');
 SELECT cache_evaluate_alerts();
+
+-- a rule that is altered while its alert is open has another one, whatever the cooldown
+SELECT cache_create_alert_rule('altered', 'entries', '>=', 0, 'alert b', level => 'info', cooldown => '1 day');
+SELECT cache_evaluate_alerts();
+CREATE VIEW altered AS
+    SELECT metric, comparison, threshold, level, closed_at IS NULL AS open, closed_value IS NOT NULL AS closed_value
+    FROM cache_alerts WHERE rule = 'altered' ORDER BY id;
+SELECT cache_alter_alert_rule('altered', threshold => -1);
+SET client_min_messages = log;
+SELECT cache_evaluate_alerts();
+RESET client_min_messages;
+SELECT cache_alter_alert_rule('altered', metric => 'hits', comparison => '>');
+SELECT cache_evaluate_alerts();
+SELECT * FROM altered;
+-- what did not matter for the alert does not
+SELECT cache_alter_alert_rule('altered', for_at_least => '10 min', cooldown => '2 days');
+SELECT txid_current_if_assigned() IS NULL AS no_xid, n FROM cache_evaluate_alerts() n;
+-- of another level at once: it has been so for long enough
+SELECT cache_alter_alert_rule('altered', level => 'warning');
+SELECT cache_evaluate_alerts();
+SELECT level, open FROM altered WHERE metric = 'hits';
+-- else for so long from now on
+SELECT cache_alter_alert_rule('altered', threshold => -2);
+SELECT cache_evaluate_alerts();
+SELECT threshold, open FROM altered WHERE metric = 'hits';
+SELECT pgcache_test_advance_clock('9 min');
+SELECT cache_alter_alert_rule('altered', threshold => -3);
+SELECT cache_evaluate_alerts();
+SELECT pgcache_test_advance_clock('1 min');
+SELECT cache_evaluate_alerts();
+SELECT threshold, open FROM altered WHERE metric = 'hits';
+SELECT pgcache_test_advance_clock('9 min');
+SELECT cache_evaluate_alerts();
+SELECT threshold, open FROM altered WHERE metric = 'hits';
+-- no longer broken
+SELECT cache_alter_alert_rule('altered', threshold => 1000000);
+SELECT cache_evaluate_alerts();
+SELECT threshold, open FROM altered WHERE metric = 'hits';
+DROP VIEW altered;
+SELECT cache_drop_alert_rule('altered');
+
+-- a rule can be altered when its namespace is gone
+SELECT cache_create_namespace('alert c'), cache_create_alert_rule('of c', 'hits', '>', 0, 'alert c');
+SELECT cache_drop_namespace('alert c');
+SELECT cache_alter_alert_rule('of c', namespace => 'alert c');
+SELECT cache_alter_alert_rule('of c', enabled => false, threshold => 1);
+SELECT threshold, enabled FROM cache_alert_rules WHERE name = 'of c';
+SELECT cache_drop_alert_rule('of c');
 
 -- who sees what
 CREATE ROLE regress_cache_reader;

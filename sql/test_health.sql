@@ -108,6 +108,17 @@ SELECT count(cache_get('k' || i, 'health b')) FROM generate_series(1, 1000) i;
 SELECT pgcache_test_advance_clock('2 min');
 SELECT count(cache_get('k' || i, 'health b')) FROM generate_series(1, 4000) i;
 SELECT advice, namespace, (figures ->> 'expired_misses')::int > 1000 AS figures FROM cache_advice;
+-- what a quota evicts is no lack of memory
+SELECT cache_clear(), cache_reset_stats();
+SELECT cache_alter_namespace('health b', max_entries => 20);
+CREATE FUNCTION in_turn(n int) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(*) FROM (SELECT cache_get('k' || i, 'health b'), cache_put('k' || i, 'v', namespace => 'health b')
+                          FROM generate_series(1, n) i OFFSET 0) AS again $$;
+SELECT bool_and(in_turn(200) = 200) FROM generate_series(1, 8);
+SELECT advice, namespace FROM cache_advice WHERE advice = 'increase memory';
+SELECT misses, evictions, ghost_hits FROM cache_stats_namespaces WHERE namespace = 'health b';
+DROP FUNCTION in_turn(int);
+SELECT cache_alter_namespace('health b', reset => '{max_entries}');
 -- more than there is memory for, asked for in turn
 SELECT cache_clear(), cache_reset_stats();
 SELECT count(cache_put('k' || i, repeat('v', 4000), namespace => 'health b')) FROM generate_series(1, 5000) i;
@@ -118,17 +129,24 @@ SELECT advice, namespace,
     FROM cache_advice WHERE namespace IS NULL;
 SELECT pgcache_test_advance_clock('5 min'), cache_record_stats() > 0 AS recorded;
 SELECT reason, lost > 0 AS lost FROM cache_health_checks() WHERE reason IN ('evictions', 'memory', 'hit_ratio') ORDER BY reason;
--- what a quota evicts is no lack of memory
+-- but not where a quota evicts
 SELECT cache_alter_namespace('health b', max_entries => 1000000);
 SELECT reason, figure FROM cache_health_checks() WHERE reason = 'evictions';
 RESET pg_cache.transactional;
 
 -- who sees what
 CREATE ROLE regress_cache_reader;
+SELECT cache_clear(), cache_reset_stats();
+SET pg_cache.transactional = off;
+SELECT count(cache_put('k' || i, 'v', namespace => n)) FROM generate_series(1, 100) i, unnest('{health a,health b}'::text[]) n;
+RESET pg_cache.transactional;
+SELECT cache_grant('health b', 'regress_cache_reader', 'read');
+SELECT advice, namespace FROM cache_advice ORDER BY namespace;
 SET ROLE regress_cache_reader;
 SELECT advice, namespace FROM cache_advice;
 SELECT score > 0 AS health FROM cache_health();
 RESET ROLE;
+SELECT cache_revoke('health b', 'regress_cache_reader', 'read');
 DROP ROLE regress_cache_reader;
 
 DROP VIEW health, score;

@@ -95,6 +95,15 @@ pgcache_sql_log(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Of no class that says success, a warning, or that there are no data. */
+static bool
+is_error_code(const char *code)
+{
+	return strlen(code) == 5 &&
+		strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 &&
+		!(code[0] == '0' && code[1] <= '2');
+}
+
 /* Detail and hint may be NULL. */
 Datum
 pgcache_sql_error(PG_FUNCTION_ARGS)
@@ -104,8 +113,10 @@ pgcache_sql_error(PG_FUNCTION_ARGS)
 	pgcache_shmem_require();
 	for (int i = 0; i < lengthof(parts); i++)
 		parts[i] = PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
-	if (parts[0] == NULL || strlen(parts[0]) != 5 || parts[1] == NULL)
-		elog(ERROR, "malformed error");
+	if (parts[0] == NULL || !is_error_code(parts[0]) || parts[1] == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("malformed error")));
 	ereport(ERROR,
 			(errcode(MAKE_SQLSTATE(parts[0][0], parts[0][1], parts[0][2],
 								   parts[0][3], parts[0][4])),

@@ -9,7 +9,8 @@
  * The history is due at the multiples of pg_cache.stats_interval, counted from
  * the table's last row, so a restart neither repeats nor skips one; and when its
  * oldest row has become too old.  Alerts are due each pg_cache.alert_interval,
- * unless nothing moved and none is open or about to be.
+ * unless nothing moved, here or in the server as a whole, and none is open or
+ * about to be.
  *
  * Copyright (c) 2026, pg_cache contributors
  *
@@ -18,6 +19,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -26,6 +28,7 @@
 #include "base/clock.h"
 #include "base/settings.h"
 #include "space/space.h"
+#include "space/store_part.h"
 #include "worker/worker_internal.h"
 
 /* What is known of the history. */
@@ -44,7 +47,7 @@ typedef struct Alerts
 {
 	bool		known;
 	TimestampTz looked_at;
-	uint64		seen;			/* activity() at the last evaluation */
+	uint64		seen;			/* activity_for_alerts() at the last one */
 	uint64		jobs;			/* pgcache_worker_jobs_run() then */
 	int64		active;			/* open, or waiting to be */
 } Alerts;
@@ -109,6 +112,23 @@ activity(void)
 	for (int i = 0; i < PGCACHE_NCOUNTERS; i++)
 		sum += tally.counters[i];
 	return sum;
+}
+
+/*
+ * A number that also changes with what alerts of the whole server depend on:
+ * other databases use its memory and namespaces.  Of memory by a 1024th.
+ */
+static uint64
+activity_for_alerts(void)
+{
+	PgCacheMemory memory;
+	uint64		limit = Max(pgcache_memory_limit_bytes(), 1);
+	uint64		number = activity();
+
+	pgcache_store_memory(pgcache_store, &memory);
+	number = hash_combine64(number, (uint64) pgcache_space_count_slots());
+	number = hash_combine64(number, (uint64) memory.used * 1024 / limit);
+	return hash_combine64(number, limit);
 }
 
 /* ---- the history ------------------------------------------------------------ */
@@ -216,7 +236,7 @@ pgcache_alerts_due(void)
 	alerts.looked_at = Min(alerts.looked_at, now);
 	if (alerts.looked_at + interval <= now && alerts.active == 0 &&
 		stale_at > now && alerts.jobs == pgcache_worker_jobs_run() &&
-		alerts.seen == activity())
+		alerts.seen == activity_for_alerts())
 		alerts.looked_at = now;
 	return alerts.looked_at + interval;
 }
@@ -226,7 +246,7 @@ pgcache_alerts_run(void)
 {
 	static bool registered = false;
 	TimestampTz now = pgcache_clock_now();
-	uint64		seen = activity();
+	uint64		seen = activity_for_alerts();
 	Oid			schema = pgcache_space_schema();
 
 	if (!registered)
