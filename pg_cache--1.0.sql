@@ -147,6 +147,16 @@ ALTER TABLE cache_namespaces ENABLE ALWAYS TRIGGER cache_namespaces_changed;
 COMMENT ON TRIGGER cache_namespaces_changed ON cache_namespaces IS
 'makes changes of the table take effect';
 
+CREATE FUNCTION cache_namespace_id(namespace text)
+RETURNS integer
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+SELECT CASE WHEN namespace = 'default'::text THEN 1 ELSE (
+    SELECT n.id FROM cache_namespaces n WHERE n.name = namespace) END;
+END;
+COMMENT ON FUNCTION cache_namespace_id(text) IS
+'number of a namespace; NULL if there is none of that name';
+
 CREATE FUNCTION cache_create_namespace(
     name text,
     default_ttl interval = NULL, max_ttl interval = NULL,
@@ -786,15 +796,18 @@ COMMENT ON POLICY cache_may_read ON cache_key_hours IS
 
 CREATE TABLE cache_prediction_accuracy (
     namespace text COLLATE "C" NOT NULL,
+    namespace_id integer NOT NULL,
     hour timestamptz NOT NULL,
     predicted integer NOT NULL,
     asked integer NOT NULL,
     share float8 GENERATED ALWAYS AS (
         asked::float8 / nullif(predicted, 0)::float8) STORED,
     coverage float8,
-    PRIMARY KEY (namespace, hour));
+    PRIMARY KEY (namespace_id, hour));
 COMMENT ON TABLE cache_prediction_accuracy IS
 'how well cache_predict() foretold each hour when it began';
+COMMENT ON COLUMN cache_prediction_accuracy.namespace_id IS
+'tells it from others that had its name; 1 is "default"';
 COMMENT ON COLUMN cache_prediction_accuracy.hour IS 'the beginning of that hour';
 COMMENT ON COLUMN cache_prediction_accuracy.predicted IS
 'number of keys predicted, 100 at the most';
@@ -807,7 +820,13 @@ COMMENT ON COLUMN cache_prediction_accuracy.coverage IS
 
 ALTER TABLE cache_prediction_accuracy ENABLE ROW LEVEL SECURITY;
 CREATE POLICY cache_may_read ON cache_prediction_accuracy FOR SELECT
-USING (cache_may_read(namespace));
+USING (
+    namespace_id = ANY (ARRAY(
+        SELECT n.id FROM cache_namespaces n WHERE cache_may_read(n.name)
+        UNION ALL
+        SELECT 1 WHERE cache_may_read('default'::text))) OR
+    -- Those of namespaces that were dropped, too.
+    (SELECT pg_catalog.pg_has_role('pg_read_all_stats'::name, 'USAGE'::text)));
 COMMENT ON POLICY cache_may_read ON cache_prediction_accuracy IS
 'shows what was recorded of namespaces that the current user may read';
 
@@ -926,9 +945,10 @@ DELETE FROM cache_prediction_accuracy
 WHERE hour < before -
     pg_catalog.current_setting('pg_cache.stats_retention'::text)::interval;
 
-INSERT INTO cache_prediction_accuracy (namespace, hour, predicted, asked, coverage)
+INSERT INTO cache_prediction_accuracy (
+    namespace, namespace_id, hour, predicted, asked, coverage)
 SELECT
-    s.namespace, s.hour, s.foretold, s.asked,
+    s.namespace, s.namespace_id, s.hour, s.foretold, s.asked,
     CASE WHEN s.foretold > 0 THEN s.asked_weight / s.total END
 FROM cache_key_hour_sketches(before) s
 ON CONFLICT DO NOTHING;
@@ -1356,12 +1376,15 @@ CREATE TABLE cache_stats_history (
     bytes bigint NOT NULL,
     stored_bytes bigint NOT NULL,
     memory_used bigint NOT NULL,
+    namespace_id integer NOT NULL,
     hit_ratio float8 GENERATED ALWAYS AS (
         hits::float8 / nullif(hits + misses, 0::bigint)::float8) STORED);
 COMMENT ON TABLE cache_stats_history IS
 'what happened in each namespace, a row every pg_cache.stats_interval';
 COMMENT ON COLUMN cache_stats_history.span IS
 'the time since the row before, in which the counters counted what they say';
+COMMENT ON COLUMN cache_stats_history.namespace_id IS
+'tells it from others that had its name; 1 is "default"';
 
 CREATE INDEX cache_stats_history_namespace_at
 ON cache_stats_history (namespace, at);
@@ -1369,7 +1392,13 @@ CREATE INDEX cache_stats_history_at ON cache_stats_history (at);
 
 ALTER TABLE cache_stats_history ENABLE ROW LEVEL SECURITY;
 CREATE POLICY cache_may_read ON cache_stats_history FOR SELECT
-USING (cache_may_read(namespace));
+USING (
+    namespace_id = ANY (ARRAY(
+        SELECT n.id FROM cache_namespaces n WHERE cache_may_read(n.name)
+        UNION ALL
+        SELECT 1 WHERE cache_may_read('default'::text))) OR
+    -- Those of namespaces that were dropped, too.
+    (SELECT pg_catalog.pg_has_role('pg_read_all_stats'::name, 'USAGE'::text)));
 COMMENT ON POLICY cache_may_read ON cache_stats_history IS
 'shows what was recorded of namespaces that the current user may read';
 
@@ -1377,7 +1406,8 @@ COMMENT ON POLICY cache_may_read ON cache_stats_history IS
 CREATE TABLE cache_stats_history_total (
     LIKE cache_stats_history INCLUDING CONSTRAINTS INCLUDING GENERATED
         INCLUDING COMMENTS);
-ALTER TABLE cache_stats_history_total DROP COLUMN namespace;
+ALTER TABLE cache_stats_history_total
+    DROP COLUMN namespace, DROP COLUMN namespace_id;
 COMMENT ON TABLE cache_stats_history_total IS
 'what happened in all namespaces of this database together; memory_used is the server''s';
 
@@ -1546,7 +1576,8 @@ WITH changed AS MATERIALIZED (
         c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10],
         c[11], c[12], c[13], c[14], c[15], c[16], c[17], c[18], c[19], c[20],
         c[21],
-        gauges[1], gauges[2], gauges[3], gauges[4], gauges[5]
+        gauges[1], gauges[2], gauges[3], gauges[4], gauges[5],
+        namespace_id
     FROM rows WHERE namespace IS NOT NULL
     RETURNING 1)
 SELECT pg_catalog.count(*) FROM written;
@@ -1591,9 +1622,11 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 BEGIN ATOMIC
 SELECT h.at, h.span, (pg_catalog.to_jsonb(h) ->> metric)::float8
 FROM cache_stats_history h
-WHERE h.namespace = of_namespace AND h.at >= coalesce((
-    SELECT pg_catalog.max(b.at) FROM cache_stats_history b
-    WHERE b.namespace = of_namespace AND b.at <= since), since)
+WHERE h.namespace = of_namespace AND
+    h.namespace_id = coalesce(cache_namespace_id(of_namespace), h.namespace_id) AND
+    h.at >= coalesce((
+        SELECT pg_catalog.max(b.at) FROM cache_stats_history b
+        WHERE b.namespace = of_namespace AND b.at <= since), since)
 UNION ALL
 SELECT t.at, t.span, (pg_catalog.to_jsonb(t) ->> metric)::float8
 FROM cache_stats_history_total t
@@ -1683,6 +1716,7 @@ CREATE VIEW cache_patterns WITH (security_invoker = true) AS
 WITH counted AS (
     SELECT
         h.namespace,
+        h.namespace_id,
         pg_catalog.date_trunc('hour'::text,
             h.at - least(h.span, '01:00:00'::interval) / 2::float8,
             'UTC'::text) AS hour,
@@ -1700,29 +1734,34 @@ WITH counted AS (
 ), known AS (
     SELECT
         c.namespace,
+        c.namespace_id,
+        -- Of several that had the name the last one is meant.
+        pg_catalog.max(c.namespace_id) OVER (PARTITION BY c.namespace) AS newest,
         pg_catalog.min(c.hour) AS first,
         -- The present hour is not over: it counts once there is something in it.
         greatest(pg_catalog.max(c.hour), pg_catalog.date_trunc(
             'hour'::text, cache_clock_timestamp(), 'UTC'::text) -
             '01:00:00'::interval) AS last
     FROM counted c
-    GROUP BY c.namespace
+    GROUP BY c.namespace, c.namespace_id
 ), hours AS (
     SELECT
         k.namespace,
+        k.namespace_id,
         cache_hour_of_week(i.hour)::int AS hour_of_week,
         pg_catalog.count(*) AS hours
     FROM known k, LATERAL pg_catalog.generate_series(
         k.first, k.last, '01:00:00'::interval) AS i (hour)
-    GROUP BY k.namespace, cache_hour_of_week(i.hour)
+    WHERE k.namespace_id = k.newest
+    GROUP BY k.namespace, k.namespace_id, cache_hour_of_week(i.hour)
 ), sums AS (
     SELECT
-        c.namespace,
+        c.namespace_id,
         cache_hour_of_week(c.hour)::int AS hour_of_week,
         pg_catalog.sum(c.hits)::float8 AS hits,
         pg_catalog.sum(c.misses)::float8 AS misses
     FROM counted c
-    GROUP BY c.namespace, cache_hour_of_week(c.hour)
+    GROUP BY c.namespace_id, cache_hour_of_week(c.hour)
 )
 SELECT
     o.namespace,
@@ -1734,7 +1773,7 @@ SELECT
     coalesce(s.misses, 0::float8) / o.hours::float8 AS misses,
     o.hours
 FROM hours o LEFT JOIN sums s ON
-    s.namespace = o.namespace AND s.hour_of_week = o.hour_of_week;
+    s.namespace_id = o.namespace_id AND s.hour_of_week = o.hour_of_week;
 COMMENT ON VIEW cache_patterns IS
 'accesses by day of the week (1: Monday) and hour of the day in UTC: averages of so many hours, from cache_stats_history';
 
@@ -1762,7 +1801,8 @@ FROM last JOIN cache_stats_history_total t ON t.at = last.at
 UNION ALL
 SELECT
     h.namespace, extract(epoch FROM h.span)::float8, pg_catalog.to_jsonb(h)
-FROM last JOIN cache_stats_history h ON h.at = last.at;
+FROM last JOIN cache_stats_history h ON h.at = last.at
+WHERE h.namespace_id = cache_namespace_id(h.namespace);
 END;
 COMMENT ON FUNCTION cache_last_interval() IS
 'the last rows of cache_stats_history and cache_stats_history_total, if they are recent';
@@ -2201,6 +2241,7 @@ CREATE TABLE cache_alerts (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     rule text COLLATE "C" NOT NULL,
     namespace text COLLATE "C",
+    namespace_id integer,
     level text NOT NULL,
     metric text NOT NULL,
     comparison text NOT NULL,
@@ -2213,6 +2254,8 @@ COMMENT ON TABLE cache_alerts IS
 'alerts that are open, and those that were';
 COMMENT ON COLUMN cache_alerts.namespace IS
 'NULL: the database as a whole';
+COMMENT ON COLUMN cache_alerts.namespace_id IS
+'tells it from others that had its name; 1 is "default"';
 COMMENT ON COLUMN cache_alerts.value IS
 'of the metric when the alert was opened';
 COMMENT ON COLUMN cache_alerts.closed_at IS 'NULL: the alert is open';
@@ -2226,7 +2269,13 @@ CREATE INDEX cache_alerts_closed_at ON cache_alerts (closed_at);
 
 ALTER TABLE cache_alerts ENABLE ROW LEVEL SECURITY;
 CREATE POLICY cache_may_read ON cache_alerts FOR SELECT
-USING (namespace IS NULL OR cache_may_read(namespace));
+USING (
+    namespace IS NULL OR
+    namespace_id = ANY (ARRAY(
+        SELECT n.id FROM cache_namespaces n WHERE cache_may_read(n.name)
+        UNION ALL
+        SELECT 1 WHERE cache_may_read('default'::text))) OR
+    (SELECT pg_catalog.pg_has_role('pg_read_all_stats'::name, 'USAGE'::text)));
 COMMENT ON POLICY cache_may_read ON cache_alerts IS
 'shows alerts of the database, and of namespaces that the current user may read';
 GRANT SELECT ON cache_alerts TO PUBLIC;
@@ -2276,7 +2325,10 @@ FROM
         WHEN r.namespace = '*'::text THEN m.namespace IS NOT NULL
         ELSE m.namespace = r.namespace
         END
-WHERE r.enabled AND cache_compare(m.value, r.comparison, r.threshold);
+WHERE
+    r.enabled AND cache_compare(m.value, r.comparison, r.threshold) AND
+    -- Others are so new that this statement does not see their rows yet.
+    (m.namespace IS NULL OR cache_namespace_id(m.namespace) IS NOT NULL);
 END;
 COMMENT ON FUNCTION cache_broken_alert_rules() IS
 'the alert rules that are broken now, for however long';
@@ -2337,7 +2389,10 @@ DELETE FROM cache_alerts WHERE closed_at < (
 WITH clock AS MATERIALIZED (
     SELECT cache_clock_timestamp() AS now
 ), broken AS MATERIALIZED (
-    SELECT b.*, coalesce(b.namespace, ''::text) AS place
+    SELECT
+        b.*,
+        coalesce(b.namespace, ''::text) AS place,
+        cache_namespace_id(b.namespace) AS space
     FROM cache_broken_alert_rules() b
 ), closed AS (
     UPDATE cache_alerts a
@@ -2347,10 +2402,12 @@ WITH clock AS MATERIALIZED (
             WHERE m.metric = a.metric AND coalesce(m.namespace, ''::text) =
                 coalesce(a.namespace, ''::text))
     FROM clock
-    -- An alert of the rule as it was before it was altered is another one.
+    -- An alert of the rule as it was before it was altered is another one, and
+    -- so is one of another namespace that had the name.
     WHERE a.closed_at IS NULL AND NOT EXISTS (
         SELECT FROM broken b
         WHERE b.rule = a.rule AND b.place = coalesce(a.namespace, ''::text) AND
+            coalesce(b.space, 0) = coalesce(a.namespace_id, 0) AND
             b.metric = a.metric AND b.comparison = a.comparison AND
             b.threshold = a.threshold AND b.level = a.level)
     RETURNING a AS alert
@@ -2367,6 +2424,7 @@ WITH clock AS MATERIALIZED (
                 SELECT FROM cache_alerts a
                 WHERE a.rule = b.rule AND
                     coalesce(a.namespace, ''::text) = b.place AND
+                    coalesce(a.namespace_id, 0) = coalesce(b.space, 0) AND
                     a.metric = b.metric AND a.comparison = b.comparison AND
                     a.threshold = b.threshold AND a.level = b.level AND
                     a.closed_at + b.cooldown > clock.now) OR
@@ -2375,6 +2433,7 @@ WITH clock AS MATERIALIZED (
             SELECT FROM cache_alerts a
             WHERE a.closed_at IS NULL AND a.rule = b.rule AND
                 coalesce(a.namespace, ''::text) = b.place AND
+                coalesce(a.namespace_id, 0) = coalesce(b.space, 0) AND
                 a.metric = b.metric AND a.comparison = b.comparison AND
                 a.threshold = b.threshold) AS due
     FROM
@@ -2387,14 +2446,16 @@ WITH clock AS MATERIALIZED (
         SELECT FROM cache_alerts a
         WHERE a.closed_at IS NULL AND a.rule = b.rule AND
             coalesce(a.namespace, ''::text) = b.place AND
+            coalesce(a.namespace_id, 0) = coalesce(b.space, 0) AND
             a.metric = b.metric AND a.comparison = b.comparison AND
             a.threshold = b.threshold AND a.level = b.level)
 ), opened AS (
     INSERT INTO cache_alerts AS a (
-        rule, namespace, level, metric, comparison, threshold, value, opened_at)
+        rule, namespace, namespace_id, level, metric, comparison, threshold,
+        value, opened_at)
     SELECT
-        w.rule, w.namespace, w.level, w.metric, w.comparison, w.threshold,
-        w.value, clock.now
+        w.rule, w.namespace, w.space, w.level, w.metric, w.comparison,
+        w.threshold, w.value, clock.now
     FROM waiting w, clock
     -- After those were closed in whose place others open.
     WHERE w.due AND (SELECT pg_catalog.count(*) FROM closed) >= 0::bigint

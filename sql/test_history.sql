@@ -98,7 +98,7 @@ SELECT cache_record_stats() > 0 AS recorded;
 CREATE VIEW columns AS
     SELECT 'namespace' AS what, to_jsonb(h) AS row, 3 AS before, attname::text, attnum, to_jsonb(s) AS stats
     FROM cache_stats_history h JOIN cache_stats_namespaces s USING (namespace), pg_attribute
-    WHERE attrelid = 'cache_stats_history'::regclass AND namespace = 'hist a'
+    WHERE attrelid = 'cache_stats_history'::regclass AND namespace = 'hist a' AND attname <> 'namespace_id'
     UNION ALL
     SELECT 'total', to_jsonb(t), 3, attname::text, attnum, to_jsonb(s)
     FROM cache_stats_history_total t, cache_stats s, pg_attribute
@@ -170,6 +170,40 @@ SET ROLE regress_cache_monitor;
 SELECT DISTINCT namespace FROM cache_stats_history WHERE namespace LIKE 'hist %' ORDER BY namespace;
 SELECT n FROM cache_trend('hits', 'hist b');
 RESET ROLE;
+-- a namespace of the same name does not show what was recorded of another
+SELECT cache_create_alert_rule('hist', 'misses', '>', 0, 'hist b'), cache_evaluate_alerts() > 0 AS opened;
+INSERT INTO cache_prediction_accuracy (namespace, namespace_id, hour, predicted, asked)
+    VALUES ('hist b', cache_namespace_id('hist b'), '2100-01-01 00:00 UTC', 1, 1);
+CREATE VIEW seen WITH (security_invoker = true) AS
+    SELECT (SELECT count(*) > 0 FROM cache_stats_history WHERE namespace = 'hist b') AS history,
+           (SELECT count(*) > 0 FROM cache_history_values('misses', 'hist b', '-infinity')) AS trend,
+           (SELECT sum(misses) > 0 FROM cache_patterns WHERE namespace = 'hist b') AS patterns,
+           (SELECT count(*) > 0 FROM cache_last_interval() WHERE namespace = 'hist b') AS interval,
+           (SELECT count(*) FROM cache_alerts WHERE namespace = 'hist b') AS alerts,
+           (SELECT count(*) FROM cache_alerts WHERE namespace = 'hist b' AND closed_at IS NULL) AS open,
+           (SELECT count(*) FROM cache_prediction_accuracy WHERE namespace = 'hist b') AS accuracy;
+GRANT SELECT ON seen TO PUBLIC;
+SELECT * FROM seen;
+SELECT cache_drop_namespace('hist b');
+GRANT CREATE ON SCHEMA public TO regress_cache_reader;
+SET ROLE regress_cache_monitor;
+SELECT * FROM seen;
+SET ROLE regress_cache_reader;
+SELECT cache_create_namespace('hist b');
+SELECT * FROM seen;
+RESET ROLE;
+SELECT cache_get('none', 'hist b'), cache_evaluate_alerts() >= 0 AS closed, cache_evaluate_alerts() > 0 AS opened;
+SELECT rule, closed_at IS NULL AS open FROM cache_alerts WHERE rule = 'hist' ORDER BY id;
+SET ROLE regress_cache_reader;
+SELECT * FROM seen;
+SET ROLE regress_cache_monitor;
+SELECT * FROM seen;
+RESET ROLE;
+DROP VIEW seen;
+REVOKE CREATE ON SCHEMA public FROM regress_cache_reader;
+SELECT cache_drop_alert_rule('hist'), cache_evaluate_alerts() >= 0 AS closed;
+DELETE FROM cache_prediction_accuracy WHERE namespace = 'hist b';
+SELECT cache_drop_namespace('hist b'), cache_create_namespace('hist b');
 SELECT cache_revoke('hist a', 'regress_cache_reader', 'read');
 DROP ROLE regress_cache_reader, regress_cache_monitor;
 

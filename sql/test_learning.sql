@@ -193,8 +193,9 @@ SELECT set_time('1739:30');
 INSERT INTO cache_stats_history (at, namespace, span, hits, misses, puts, stale_puts, dropped_puts, deletes, evictions,
     expirations, invalidations, invalidations_manual, invalidations_tag, invalidations_pattern, invalidations_table,
     invalidations_file, invalidations_error, loads, load_errors, waits, ghost_hits, expired_misses, entries, key_bytes,
-    bytes, stored_bytes, memory_used, evictions_background)
-SELECT at(hours), namespace, '5 min', hits, misses, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+    bytes, stored_bytes, memory_used, evictions_background, namespace_id)
+SELECT at(hours), namespace, '5 min', hits, misses, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    cache_namespace_id(namespace)
 FROM (VALUES
     ('1570:30'::interval, 'default', 10, 2),
     -- the end of a span belongs to the hour in which most of it lies
