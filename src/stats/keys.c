@@ -193,6 +193,7 @@ hash_in_slot(void *arg, const char *data, uint16 len)
 {
 	PgCacheKey	key;
 
+	Assert(len <= PGCACHE_SKETCH_KEY_LEN);
 	pgcache_store_key(pgcache_store, &key, *(uint16 *) arg, data, len);
 	return key.hash;
 }
