@@ -46,7 +46,7 @@
  */
 #define STEP_UP			50
 #define STEP_DOWN		8
-#define MOST_PERCENT	80
+#define MOST_PERCENT	85
 
 /* What the launcher knows of a namespace. */
 typedef struct PgCacheAdaptSpace
