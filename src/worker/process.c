@@ -75,7 +75,10 @@ pgcache_process_begin(PgCacheWorkerKind kind, Oid database)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 
-	/* It runs no query that could be cancelled, and begins anew after an error. */
+	/*
+	 * It runs no query that could be cancelled, and begins anew after an
+	 * error.
+	 */
 	if (kind == PGCACHE_LAUNCHER)
 		pqsignal(SIGINT, SIG_IGN);
 
