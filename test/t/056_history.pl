@@ -10,6 +10,7 @@ use PgCacheTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 plan skip_all => 'needs the test build' unless $ENV{PGCACHE_TEST};
 
@@ -39,6 +40,20 @@ sub recorded
 	ok($node->poll_query_until('postgres', 'SELECT coalesce(sum(misses), 0) FROM cache_stats_history', $n), $what)
 	  or diag($node->safe_psql('postgres', 'SELECT at, span, misses FROM cache_stats_history ORDER BY at'));
 	return;
+}
+
+# What a listener is told, in its own time.
+sub heard
+{
+	my ($listener, $what) = @_;
+	my $heard = '';
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		$heard .= $listener->query_safe('SELECT 1');
+		return $heard if $heard =~ $what;
+		usleep(100_000);
+	}
+	return $heard;
 }
 
 # A row an interval.
@@ -117,8 +132,8 @@ advance('50 s');
 advance('10 s');
 ok($node->poll_query_until('postgres', q{
 	SELECT rule || ' ' || value FROM cache_alerts WHERE closed_at IS NULL}, 'many 3'), 'and opens');
-my $heard = $listener->query_safe('SELECT 1');
-like($heard . $listener->{stdout}, qr/notification "pg_cache_alerts" with payload "(\{.*\})"/, 'NOTIFY');
+my $heard = heard($listener, qr/payload/);
+like($heard, qr/notification "pg_cache_alerts" with payload "(\{.*\})"/, 'NOTIFY');
 $heard =~ /payload "(\{.*\})" received/;
 is($node->safe_psql('postgres', qq{
 	SELECT j ->> 'event', j ->> 'rule', j ->> 'namespace', j ->> 'level', j ->> 'value', j ->> 'threshold',
@@ -131,7 +146,7 @@ ok($node->log_contains(
 $node->safe_psql('postgres', q{SELECT cache_clear()});
 advance('10 s');
 ok($node->poll_query_until('postgres', q{SELECT count(*) FROM cache_alerts WHERE closed_at IS NULL}, '0'), 'it closes');
-like($listener->query_safe('SELECT 1'), qr/payload "\{.*"closed".*\}"/, 'NOTIFY');
+like(heard($listener, qr/payload/), qr/payload "\{.*"closed".*\}"/, 'NOTIFY');
 ok($node->log_contains(qr/LOG:  pg_cache alert "many" closed \(emergency\)/, $log), 'the log');
 $listener->quit;
 
@@ -140,9 +155,45 @@ $node->safe_psql('postgres', q{
 	SELECT cache_create_alert_rule('none', 'entries', '=', 0, level => 'info')});
 ok($node->poll_query_until('postgres', q{SELECT rule FROM cache_alerts WHERE closed_at IS NULL}, 'none'),
 	'a new rule counts at once');
+ok($node->log_contains(qr/LOG:  pg_cache alert "none" opened \(info\): entries of database "postgres" is 0, threshold = 0/, $log),
+	'the log of one on the database');
 $node->safe_psql('postgres', q{SELECT cache_drop_alert_rule('none')});
 ok($node->poll_query_until('postgres', q{SELECT count(*) FROM cache_alerts WHERE closed_at IS NULL}, '0'),
 	'so does its end');
+
+# What other databases do, in a quiet one.  The last evaluation found nothing
+# open, and all that was counted was written before.
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+install($node, 'other');
+sub quiet
+{
+	$node->safe_psql('postgres', q{SELECT cache_create_alert_rule('now', 'entries', '>=', 0, level => 'info')});
+	ok($node->poll_query_until('postgres', q{SELECT rule FROM cache_alerts WHERE closed_at IS NULL}, 'now'),
+		'an evaluation');
+	$node->safe_psql('postgres', q{SELECT cache_drop_alert_rule('now')});
+	ok($node->poll_query_until('postgres', q{SELECT count(*) FROM cache_alerts WHERE closed_at IS NULL}, '0'),
+		'and another');
+	return;
+}
+advance('1 hour');
+$node->safe_psql('postgres', q{
+	SELECT cache_create_alert_rule('slots', 'namespaces_used_ratio', '>', max(value), level => 'info'),
+	       cache_create_alert_rule('memory', 'memory_used_ratio', '>', 0.5, level => 'info')
+	FROM cache_metrics() WHERE metric = 'namespaces_used_ratio'});
+quiet();
+$node->safe_psql('other', q{SELECT cache_create_namespace('one more'); SELECT cache_put('k', 'v', namespace => 'one more')});
+advance('10 s');
+ok($node->poll_query_until('postgres', q{SELECT rule FROM cache_alerts WHERE closed_at IS NULL}, 'slots'),
+	'another database takes a namespace');
+$node->safe_psql('postgres', q{SELECT cache_drop_alert_rule('slots')});
+quiet();
+$node->safe_psql('other', q{SET pg_cache.compression = 'none'; SET pg_cache.transactional = off; SELECT count(cache_put('k' || i, repeat('v', 10000))) FROM generate_series(1, 1000) i});
+advance('10 s');
+ok($node->poll_query_until('postgres', q{SELECT rule FROM cache_alerts WHERE closed_at IS NULL}, 'memory'),
+	'or memory');
+$node->safe_psql('postgres', q{SELECT cache_drop_alert_rule('memory')});
+ok($node->poll_query_until('postgres', q{SELECT count(*) FROM cache_alerts WHERE closed_at IS NULL}, '0'), 'no more');
+$node->safe_psql('other', 'DROP EXTENSION pg_cache');
 
 # Too old.
 advance('10 min');
@@ -156,6 +207,24 @@ ok($node->poll_query_until('postgres', q{
 # A standby writes nothing until it is promoted.
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
+
+# Its worker looks at watched files only.
+my $watched = PostgreSQL::Test::Utils::tempdir . '/watched';
+append_to_file($watched, 'as it was');
+$node->safe_psql('postgres', qq{SELECT cache_watch_file('$watched', '{file}')});
+
+# Returns when the worker has been through all of its jobs once after the call.
+sub all_jobs
+{
+	for my $i (1 .. 2)
+	{
+		$standby->safe_psql('postgres', q{SELECT cache_put('of the file', 'v', tags => '{file}')});
+		append_to_file($watched, "changed $i");
+		advance('1 day', $standby);
+		ok($standby->poll_query_until('postgres', q{SELECT NOT cache_exists('of the file')}), 'the worker looks');
+	}
+	return;
+}
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
 $standby->start;
 gets(5);
@@ -163,9 +232,11 @@ advance('5 min');
 ok($node->poll_query_until('postgres', q{SELECT sum(misses) FROM cache_stats_history}, '5'), 'the primary goes on');
 $node->wait_for_catchup($standby);
 wait_for_workers($standby, 'postgres', 'a standby has a worker');
+my $ahead = $node->safe_psql('postgres', 'SELECT cache_clock_timestamp() - clock_timestamp()');
+$standby->safe_psql('postgres', "SELECT pgcache_test_set_clock('$ahead')");
 $log = -s $standby->logfile;
 gets(8, $standby);
-advance('1 hour', $standby);
+all_jobs();
 like(query_error($standby, 'SELECT cache_record_stats()'), qr/25006/, 'nor by hand');
 like(query_error($standby, q{SELECT cache_create_alert_rule('x', 'hits', '>', 1)}), qr/25006/, 'nor rules');
 is($standby->safe_psql('postgres', 'SELECT sum(misses) FROM cache_stats_history'), '5', 'a standby writes nothing');
