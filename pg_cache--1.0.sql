@@ -1420,12 +1420,17 @@ GRANT SELECT ON cache_stats_history, cache_stats_history_total TO PUBLIC;
 CREATE TABLE cache_stats_marks (
     namespace_id integer PRIMARY KEY,
     at timestamptz NOT NULL,
+    reset timestamptz,
     counters bigint[] NOT NULL,
     gauges bigint[] NOT NULL);
 COMMENT ON TABLE cache_stats_marks IS
 'the counters as of the last rows of cache_stats_history, by namespace';
 
-INSERT INTO cache_stats_marks VALUES (0, pg_catalog.now(), '{}', '{}');
+COMMENT ON COLUMN cache_stats_marks.reset IS
+'stats_reset of cache_stats then: of what was counted since another, by this server after a crash or by a primary, the mark says nothing; NULL: none was counted yet';
+
+INSERT INTO cache_stats_marks (namespace_id, at, counters, gauges)
+VALUES (0, pg_catalog.now(), '{}', '{}');
 
 CREATE FUNCTION cache_stats_counted()
 RETURNS TABLE (
@@ -1535,11 +1540,14 @@ WITH changed AS MATERIALIZED (
         s.namespace_id,
         s.namespace,
         clock.at,
-        greatest(clock.at - greatest(last.at, since), '0'::interval) AS span,
+        clock.reset,
+        greatest(clock.at - greatest(
+            CASE WHEN coalesce(last.reset = clock.reset, true)
+            THEN last.at ELSE clock.reset END, since), '0'::interval) AS span,
         s.counters,
         s.gauges,
         cache_counted_since(s.counters, CASE
-            WHEN m.at >= clock.reset THEN m.counters END) AS c,
+            WHEN m.reset = clock.reset THEN m.counters END) AS c,
         pg_catalog.array_ne(s.gauges,
             coalesce(m.gauges, '{0,0,0,0,0}'::bigint[])) AS gauges_changed
     FROM
@@ -1550,14 +1558,15 @@ WITH changed AS MATERIALIZED (
         cache_stats_marks last
     WHERE
         last.namespace_id = 0 AND
-        (m.at IS NULL OR m.at < clock.reset OR
+        (m.reset IS NULL OR m.reset <> clock.reset OR
             pg_catalog.array_ne(s.counters, m.counters) OR
             pg_catalog.array_ne(s.gauges, m.gauges))
 ), marked AS (
-    INSERT INTO cache_stats_marks AS m (namespace_id, at, counters, gauges)
-    SELECT namespace_id, at, counters, gauges FROM changed
+    INSERT INTO cache_stats_marks AS m (
+        namespace_id, at, reset, counters, gauges)
+    SELECT namespace_id, at, reset, counters, gauges FROM changed
     ON CONFLICT (namespace_id) DO UPDATE SET
-        at = excluded.at, counters = excluded.counters, gauges = excluded.gauges
+        at = excluded.at, reset = excluded.reset, counters = excluded.counters, gauges = excluded.gauges
 ), rows AS (
     SELECT * FROM changed WHERE gauges_changed OR 0::bigint < ANY (c)
 ), total AS (
