@@ -193,6 +193,8 @@ pgcache_plan_ended(PgCachePlan *plan, const PgCacheRun *run, TimestampTz now)
 	if (plan->schedule.kind == PGCACHE_SCHEDULE_CRON && plan->next <= now)
 		plan_next(plan, now);
 
+	/* Another worker may have started it, and the table not know of that yet. */
+	plan->attempts = run->attempt;
 	plan->retry = DT_NOEND;
 	if (run->failed && !run->unwanted)
 		plan_retry(plan, now);

@@ -557,8 +557,8 @@ is(sql("SELECT count(*) FROM pg_database WHERE datname = 'copy'"), 0, 'its datab
 $node->safe_psql('postgres', 'CREATE DATABASE moved');
 install($node, 'moved');
 $node->safe_psql('moved', slurp_file("$FindBin::RealBin/../test_functions.sql"));
-$node->safe_psql('moved', "SELECT cache_create_warmer('stuck', '$endless', '30 days')");
-ok($node->poll_query_until('moved', "SELECT pgcache_test_advance_clock('30 days') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress)"), 'it is running');
+$node->safe_psql('moved', "SELECT cache_create_warmer('stuck', '$endless', '\@monthly')");
+ok($node->poll_query_until('moved', "SELECT pgcache_test_advance_clock('31 days') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress)"), 'it is running');
 $node->safe_psql('postgres', 'ALTER DATABASE moved RENAME TO there');
 ok($node->poll_query_until('there', "SELECT pgcache_test_advance_clock('10 s') IS NOT NULL AND EXISTS (SELECT FROM cache_warmer_progress WHERE attempt = 2)"),
 	'renamed; then it is tried again');
