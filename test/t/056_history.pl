@@ -10,7 +10,6 @@ use PgCacheTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 plan skip_all => 'needs the test build' unless $ENV{PGCACHE_TEST};
 
@@ -42,17 +41,13 @@ sub recorded
 	return;
 }
 
-# What a listener is told, in its own time.
+# What a listener is told, for which psql looks after each statement.
 sub heard
 {
 	my ($listener, $what) = @_;
 	my $heard = '';
-	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		$heard .= $listener->query_safe('SELECT 1');
-		return $heard if $heard =~ $what;
-		usleep(100_000);
-	}
+	my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+	$heard .= $listener->query_safe('SELECT 1') while $heard !~ $what && time < $until;
 	return $heard;
 }
 
