@@ -1297,7 +1297,9 @@ CREATE TABLE cache_file_watches (
     size bigint,
     inode bigint,
     PRIMARY KEY (path, namespace));
-GRANT SELECT ON cache_file_watches TO PUBLIC;
+-- What a file is like is for those who may look themselves, and for pg_dump.
+GRANT SELECT (path, namespace, tags, owner) ON cache_file_watches TO PUBLIC;
+GRANT SELECT ON cache_file_watches TO pg_read_server_files, pg_database_owner;
 COMMENT ON TABLE cache_file_watches IS
 'watched files of the server; changed by cache_watch_file() and cache_unwatch_file()';
 COMMENT ON COLUMN cache_file_watches.path IS 'absolute path of the file';

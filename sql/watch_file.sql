@@ -93,6 +93,10 @@ SELECT try($$cache_unwatch_file('/nonexistent/pg_cache/f')$$);
 SELECT try($$cache_unwatch_file('/nonexistent/pg_cache/unknown')$$);
 -- the table is to be read only
 SELECT count(*) FROM cache_file_watches;
+SELECT path, namespace, tags FROM cache_file_watches WHERE false;
+-- but not what the files are like
+SELECT condition FROM cache_file_watches;
+SELECT mtime, size, inode FROM cache_file_watches;
 INSERT INTO cache_file_watches VALUES ('/f', 'default', '{}', current_user::regrole, 'absent');
 RESET ROLE;
 

@@ -62,6 +62,7 @@ static List *watches = NIL;		/* of Watch, in context */
 static bool is_stale = true;	/* the table has changed since */
 static Oid	table = InvalidOid; /* from which they were read */
 static TimestampTz next_look = DT_NOBEGIN;
+static bool found = false;		/* what pgcache_file_run must act upon */
 
 /* ---- files ------------------------------------------------------------------- */
 
@@ -323,7 +324,6 @@ pgcache_file_due(void)
 {
 	TimestampTz now = pgcache_clock_now();
 	TimestampTz interval = (TimestampTz) pgcache_worker_interval * 1000;
-	bool		must_run = false;
 	ListCell   *lc;
 
 	begin();
@@ -333,17 +333,18 @@ pgcache_file_due(void)
 		return DT_NOEND;
 	/* The clock may have been set back, the interval made shorter. */
 	if (next_look > now && next_look <= now + interval)
-		return next_look;
+		return found ? DT_NOBEGIN : next_look;
+	found = false;
 	foreach(lc, watches)
 	{
 		Watch	   *watch = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
 		look(watch);
-		must_run = must_run || must_act(watch) || must_save(watch);
+		found = found || must_act(watch) || must_save(watch);
 	}
 	next_look = now + interval;
-	return must_run ? DT_NOBEGIN : next_look;
+	return found ? DT_NOBEGIN : next_look;
 }
 
 void
@@ -366,4 +367,5 @@ pgcache_file_run(void)
 		watch->acting = true;
 	}
 	save();
+	found = false;
 }

@@ -199,6 +199,20 @@ ok($node->poll_query_until('postgres', q{
 	SELECT (SELECT count(*) FROM cache_stats_history) + (SELECT count(*) FROM cache_stats_history_total)}, '0'),
 	'what is too old is deleted though nothing happens');
 
+# A watched file that is changed before the worker knows of it counts at once.
+{
+	my $file = PostgreSQL::Test::Utils::tempdir . '/new';
+	my $session = $node->background_psql('postgres');
+
+	append_to_file($file, 'as it was');
+	$session->query_safe("BEGIN; SELECT cache_watch_file('$file', '{new}')");
+	$node->safe_psql('postgres', q{SELECT cache_put('new', 'v', tags => '{new}')});
+	append_to_file($file, 'changed');
+	$session->query_safe('COMMIT');
+	ok($node->poll_query_until('postgres', q{SELECT NOT cache_exists('new')}), 'a file changed meanwhile');
+	$session->quit;
+}
+
 # A standby writes nothing until it is promoted.
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
