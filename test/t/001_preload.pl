@@ -46,6 +46,7 @@ SELECT p.oid::regprocedure AS function,
            WHEN 'boolean'::regtype THEN 'true'
            WHEN 'integer'::regtype THEN '1'
            WHEN 'timestamptz'::regtype THEN 'now()'
+           WHEN 'regclass'::regtype THEN '''pg_class''::regclass'
            ELSE 'NULL::' || a.type::regtype END, ', ' ORDER BY a.n)) AS call
 FROM pg_depend d
 JOIN pg_extension e ON d.refobjid = e.oid AND e.extname = 'pg_cache'
@@ -60,7 +61,7 @@ cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM calls'), '>', 30,
 # But for those that only compute or read tables, and what in SQL is not for PUBLIC.
 is($node->safe_psql('postgres', q{
 	SELECT function, state, hint FROM calls, try(call)
-	WHERE function::text !~ '^cache_(counted_since|points_lost|compare|alert_metrics|last_interval|warmers_failing|hour_of_week|predict_keys|history_[a-z]+)\(' AND
+	WHERE function::text !~ '^cache_(counted_since|points_lost|compare|alert_metrics|last_interval|namespace_id|warmers_failing|hour_of_week|predict_keys|history_[a-z]+)\(' AND
 	      NOT internal AND
 	      (state IS DISTINCT FROM '55000' OR
 	       hint NOT LIKE '%: shared_preload_libraries = ''pg_cache''' OR hint IS NULL)
