@@ -1648,34 +1648,59 @@ END;
 COMMENT ON FUNCTION cache_history_values(text, text, timestamptz) IS
 'a column of cache_stats_history from the last row before then on, or if the namespace is NULL of cache_stats_history_total';
 
--- Nothing is written while nothing happens.  A straight line needs points there
--- too: counters were zero, what there is stayed, a ratio there was none.
+-- Each point stands for so many hours: a row for its span, and others for times in
+-- which nothing happened and nothing was written, in which counters were zero, what
+-- there is stayed, and a ratio there was none.  Counters as rates: rows may be of
+-- different spans.
 CREATE FUNCTION cache_history_points(
     metric text, namespace text, since timestamptz, until timestamptz)
-RETURNS TABLE (at timestamptz, value float8)
+RETURNS TABLE (at timestamptz, hours float8, value float8)
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 BEGIN ATOMIC
-WITH points AS (
+WITH written AS (
     SELECT
         v.at,
         v.value,
-        greatest(v.span, (until - since) / 500::float8) AS step,
+        extract(epoch FROM v.span)::float8 / 3600::float8 AS hours,
+        extract(epoch FROM v.at - since)::float8 / 3600::float8 AS known,
+        extract(epoch FROM until - since)::float8 / 3600::float8 AS whole,
+        greatest(v.at, since) AS quiet_from,
         coalesce(
-            pg_catalog.lead(v.at - v.span) OVER (ORDER BY v.at), until) AS next
+            pg_catalog.lead(v.at - v.span) OVER (ORDER BY v.at), until)
+            AS quiet_until,
+        metric = ANY (cache_history_gauges()) AS gauge
     FROM cache_history_values(metric, namespace, since) v
-    WHERE v.at <= until)
-SELECT p.at, p.value FROM points p WHERE p.at > since AND p.value IS NOT NULL
+    WHERE v.at <= until
+), quiet AS (
+    SELECT
+        w.*,
+        extract(epoch FROM w.quiet_until - w.quiet_from)::float8 / 3600::float8
+            AS length
+    FROM written w
+), pieces AS (
+    SELECT
+        q.*,
+        -- A worker that comes a little later is no quiet time.
+        CASE WHEN q.length <= 0.01::float8 * least(q.hours, q.whole) THEN 0
+        ELSE greatest(1, pg_catalog.round(q.length /
+            greatest(q.hours, q.whole / 500::float8))::int) END AS n
+    FROM quiet q)
+SELECT
+    p.at,
+    least(p.hours, p.known),
+    CASE WHEN p.gauge THEN p.value ELSE p.value / p.hours END
+FROM pieces p
+WHERE p.known > 0::float8 AND p.hours > 0::float8 AND p.value IS NOT NULL
 UNION ALL
 SELECT
-    quiet.at,
-    CASE WHEN metric = ANY (cache_history_gauges())
-    THEN p.value ELSE 0::float8 END
-FROM points p, LATERAL pg_catalog.generate_series(
-    greatest(p.at, since) + p.step, p.next, p.step) AS quiet (at)
+    p.quiet_from + (p.quiet_until - p.quiet_from) * (i::float8 / p.n::float8),
+    p.length / p.n::float8,
+    CASE WHEN p.gauge THEN p.value ELSE 0::float8 END
+FROM pieces p, LATERAL pg_catalog.generate_series(1, p.n) AS i
 WHERE metric <> 'hit_ratio'::text;
 END;
 COMMENT ON FUNCTION cache_history_points(text, text, timestamptz, timestamptz) IS
-'cache_history_values() with points for the times in which nothing happened';
+'cache_history_values() with points for the times in which nothing happened, counters by the hour; hours: for how long each stands';
 
 CREATE FUNCTION cache_trend(
     metric text, namespace text = 'default', span interval = '1 day')
@@ -1700,21 +1725,38 @@ SELECT cache_error(
     pg_catalog.format('permission denied for namespace "%s"'::text, namespace))
 WHERE NOT cache_may_read(namespace);
 
-WITH clock AS MATERIALIZED (SELECT cache_clock_timestamp() AS now),
-hours AS MATERIALIZED (
+WITH clock AS MATERIALIZED (
+    SELECT cache_clock_timestamp() AS now
+), points AS MATERIALIZED (
     SELECT
         extract(epoch FROM p.at - clock.now)::float8 / 3600::float8 AS x,
-        p.value AS y
+        p.value AS y,
+        p.hours AS w
     FROM clock, LATERAL cache_history_points(
-        metric, namespace, clock.now - span, clock.now) AS p)
+        metric, namespace, clock.now - span, clock.now) AS p
+), means AS MATERIALIZED (
+    SELECT
+        pg_catalog.sum(p.w * p.x) / pg_catalog.sum(p.w) AS x,
+        CASE WHEN pg_catalog.min(p.y) = pg_catalog.max(p.y)
+        THEN pg_catalog.min(p.y)
+        ELSE pg_catalog.sum(p.w * p.y) / pg_catalog.sum(p.w) END AS y,
+        pg_catalog.count(*) AS n
+    FROM points p
+), sums AS (
+    SELECT
+        nullif(pg_catalog.sum(p.w * (p.x - m.x) * (p.x - m.x)), 0::float8) AS xx,
+        pg_catalog.sum(p.w * (p.x - m.x) * (p.y - m.y)) AS xy,
+        nullif(pg_catalog.sum(p.w * (p.y - m.y) * (p.y - m.y)), 0::float8) AS yy
+    FROM points p, means m)
 SELECT
-    pg_catalog.regr_slope(y, x),
-    pg_catalog.regr_intercept(y, x) + pg_catalog.regr_slope(y, x) *
-        (extract(epoch FROM span)::float8 / 3600::float8),
-    pg_catalog.regr_r2(y, x),
-    pg_catalog.avg(y),
-    pg_catalog.count(*)
-FROM hours;
+    s.xy / s.xx,
+    m.y + s.xy / s.xx *
+        (extract(epoch FROM span)::float8 / 3600::float8 - m.x),
+    CASE WHEN s.xx IS NOT NULL
+    THEN coalesce(s.xy * s.xy / (s.xx * s.yy), 1::float8) END,
+    m.y,
+    m.n
+FROM means m, sums s;
 END;
 COMMENT ON FUNCTION cache_trend(text, text, interval) IS
 'straight line through a metric''s history of that span until now, of a namespace or with NULL of the database: its rise an hour, its value one span from now, how well it fits (0 to 1)';

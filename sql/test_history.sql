@@ -160,15 +160,15 @@ SELECT cache_grant('hist a', 'regress_cache_reader', 'read');
 SET ROLE regress_cache_reader;
 SELECT DISTINCT namespace FROM cache_stats_history ORDER BY namespace;
 SELECT count(*) > 0 AS sums FROM cache_stats_history_total;
-SELECT n FROM cache_trend('hits', 'hist a');
-SELECT n FROM cache_trend('hits', 'hist b');
+SELECT n > 0 AS trend FROM cache_trend('hits', 'hist a');
+SELECT n > 0 AS trend FROM cache_trend('hits', 'hist b');
 SELECT cache_record_stats();
 SELECT count(*) FROM cache_stats_marks;
 DELETE FROM cache_stats_history;
 RESET ROLE;
 SET ROLE regress_cache_monitor;
 SELECT DISTINCT namespace FROM cache_stats_history WHERE namespace LIKE 'hist %' ORDER BY namespace;
-SELECT n FROM cache_trend('hits', 'hist b');
+SELECT n > 0 AS trend FROM cache_trend('hits', 'hist b');
 RESET ROLE;
 -- a namespace of the same name does not show what was recorded of another
 SELECT cache_create_alert_rule('hist', 'misses', '>', 0, 'hist b'), cache_evaluate_alerts() > 0 AS opened;
@@ -237,6 +237,28 @@ SELECT pgcache_test_advance_clock('1 day');
 SELECT * FROM rounded;
 SELECT * FROM cache_trend('entries', 'hist a', '1 minute');
 SELECT * FROM cache_trend('hits', 'no such');
+-- rows and quiet times count for as long as they are, in however long a time: 100
+-- in five minutes of every second hour
+TRUNCATE cache_stats_history, cache_stats_history_total;
+CREATE FUNCTION write_rows(n int, pause interval, of_span interval, hits bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    columns text := (SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
+        WHERE attrelid = 'cache_stats_history'::regclass AND atttypid = 'bigint'::regtype AND attname <> 'hits');
+BEGIN
+    EXECUTE format('INSERT INTO cache_stats_history (at, span, namespace, namespace_id, hits, %s)
+        SELECT cache_clock_timestamp() - (%s - i) * %L::interval, %L, ''hist a'', cache_namespace_id(''hist a''), %s, %s
+        FROM generate_series(1, %s) i',
+        columns, n, pause, of_span, hits, regexp_replace(columns, '\w+', '0', 'g'), n);
+END $$;
+SELECT write_rows(1000, '2 hours', '5 min', 100);
+SELECT span, round(slope::numeric, 1) AS slope, round(mean::numeric, 0) AS mean
+    FROM unnest('{1 day,7 days,30 days,80 days}'::interval[]) AS span, LATERAL cache_trend('hits', 'hist a', span);
+-- as much, with another pg_cache.stats_interval
+TRUNCATE cache_stats_history;
+SELECT write_rows(600, '1 min', '1 min', 10);
+SELECT pgcache_test_advance_clock('-10 hours'), write_rows(120, '5 min', '5 min', 50), pgcache_test_advance_clock('10 hours');
+SELECT round(slope::numeric, 2) + 0 AS slope, round(mean::numeric, 0) AS mean, n FROM cache_trend('hits', 'hist a', '20 hours');
+DROP FUNCTION write_rows;
 
 \set VERBOSITY terse
 SELECT * FROM cache_trend('nonsense');
