@@ -14,6 +14,7 @@
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "utils/array.h"
 #include "utils/arrayaccess.h"
 #include "utils/builtins.h"
@@ -283,4 +284,43 @@ pgcache_args_tables(FunctionCallInfo fcinfo, int argno, Oid *tables)
 	pfree(elements);
 	pfree(nulls);
 	return n;
+}
+
+int
+pgcache_args_options(FunctionCallInfo fcinfo, int argno,
+					 int (*find) (const char *name), const char *what,
+					 int **options)
+{
+	Datum	   *names;
+	bool	   *nulls;
+	int			n;
+
+	*options = NULL;
+	if (PG_ARGISNULL(argno))
+		return 0;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argno), TEXTOID, -1, false,
+					  TYPALIGN_INT, &names, &nulls, &n);
+	*options = palloc(Max(n, 1) * sizeof(int));
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name = nulls[i] ? NULL : TextDatumGetCString(names[i]);
+
+		(*options)[i] = name ? find(name) : -1;
+		if ((*options)[i] < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("unrecognized %s option \"%s\"", what,
+							name ? name : "NULL")));
+	}
+	return n;
+}
+
+struct TriggerData *
+pgcache_args_trigger(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function must be called by the trigger manager")));
+	return (TriggerData *) fcinfo->context;
 }

@@ -72,6 +72,19 @@ extern int	pgcache_args_tag_list(FunctionCallInfo fcinfo, int argno,
 extern int	pgcache_args_tables(FunctionCallInfo fcinfo, int argno, Oid *tables);
 
 /*
+ * The options that are named in an array of text, "reset" by its argument; find
+ * gives the number of an option by its name, or -1.  Returns how many there are,
+ * none if it is NULL; *options is palloc'd.  22023 for one that there is not: what
+ * says of what the options are.
+ */
+extern int	pgcache_args_options(FunctionCallInfo fcinfo, int argno,
+								 int (*find) (const char *name),
+								 const char *what, int **options);
+
+/* What a trigger function is called with; raises 39P01 if it is not by a trigger. */
+extern struct TriggerData *pgcache_args_trigger(FunctionCallInfo fcinfo);
+
+/*
  * The namespace of that name, which the current role may use for need.  It is
  * valid until user code may run: an output function can call us again.
  */

@@ -14,7 +14,6 @@
 #include "fmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
@@ -64,26 +63,12 @@ get_options(FunctionCallInfo fcinfo, PgCacheSpaceChange *change)
 static void
 get_reset(FunctionCallInfo fcinfo, PgCacheSpaceChange *change)
 {
-	Datum	   *names;
-	bool	   *nulls;
-	int			n;
+	int		   *options;
+	int			n = pgcache_args_options(fcinfo, ARG_RESET, pgcache_space_option,
+										 "namespace", &options);
 
-	if (PG_ARGISNULL(ARG_RESET))
-		return;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(ARG_RESET), TEXTOID, -1, false,
-					  TYPALIGN_INT, &names, &nulls, &n);
 	for (int i = 0; i < n; i++)
-	{
-		char	   *name = nulls[i] ? NULL : TextDatumGetCString(names[i]);
-		int			option = name ? pgcache_space_option(name) : -1;
-
-		if (option < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unrecognized namespace option \"%s\"",
-							name ? name : "NULL")));
-		change->reset[option] = true;
-	}
+		change->reset[options[i]] = true;
 }
 
 /* A role by name; InvalidOid for PUBLIC. */
@@ -185,12 +170,8 @@ pgcache_sql_revoke(PG_FUNCTION_ARGS)
 Datum
 pgcache_sql_namespaces_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = pgcache_args_trigger(fcinfo);
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function must be called by the trigger manager")));
 	if (pgcache_shmem_ready)
 		pgcache_space_changed(trigger->tg_relation);
 	return PointerGetDatum(NULL);

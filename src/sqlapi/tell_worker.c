@@ -16,7 +16,7 @@
 #include "fmgr.h"
 
 #include "shmem/shmem.h"
-#include "space/space.h"
+#include "sqlapi/args.h"
 
 PG_FUNCTION_INFO_V1(pgcache_sql_tell_worker);
 
@@ -24,12 +24,8 @@ PG_FUNCTION_INFO_V1(pgcache_sql_tell_worker);
 Datum
 pgcache_sql_tell_worker(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = pgcache_args_trigger(fcinfo);
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function must be called by the trigger manager")));
 	if (pgcache_shmem_ready)
 		pgcache_space_tell_worker(trigger->tg_relation);
 	return PointerGetDatum(NULL);

@@ -15,7 +15,6 @@
 #include "funcapi.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -66,23 +65,15 @@ take_options(FunctionCallInfo fcinfo, PgCacheWarmer *warmer)
 static void
 reset_options(FunctionCallInfo fcinfo, PgCacheWarmer *warmer)
 {
-	Datum	   *names;
-	bool	   *nulls;
-	int			n;
+	int		   *options;
+	int			n = pgcache_args_options(fcinfo, ARG_RESET, pgcache_warmer_option,
+										 "warmer", &options);
 
-	if (PG_ARGISNULL(ARG_RESET))
-		return;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(ARG_RESET), TEXTOID, -1, false,
-					  TYPALIGN_INT, &names, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
-		char	   *name = nulls[i] ? NULL : TextDatumGetCString(names[i]);
-		int			option = name ? pgcache_warmer_option(name) : -1;
+		const char *name = pgcache_warmer_option_name(options[i]);
+		int			option = options[i];
 
-		if (option < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unrecognized warmer option \"%s\"", name ? name : "NULL")));
 		if (!PG_ARGISNULL(option))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -39,6 +39,12 @@ pgcache_warmer_option(const char *name)
 	return -1;
 }
 
+const char *
+pgcache_warmer_option_name(PgCacheWarmerColumn option)
+{
+	return column_names[option];
+}
+
 static Datum
 interval_of(int64 usec)
 {

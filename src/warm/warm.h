@@ -73,8 +73,9 @@ typedef struct PgCacheWarmer
 	bool		nulls[PGCACHE_WARMER_NCOLUMNS];
 } PgCacheWarmer;
 
-/* The option of that name, or -1. */
+/* The option of that name, or -1; and the name of one. */
 extern int	pgcache_warmer_option(const char *name);
+extern const char *pgcache_warmer_option_name(PgCacheWarmerColumn option);
 
 /* Sets an option to its default; false for one that has none. */
 extern bool pgcache_warmer_default(PgCacheWarmer *warmer, PgCacheWarmerColumn option);
