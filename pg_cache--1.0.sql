@@ -2526,9 +2526,12 @@ WITH clock AS MATERIALIZED (
     ON CONFLICT (rule, namespace) DO UPDATE SET
         metric = excluded.metric, comparison = excluded.comparison,
         threshold = excluded.threshold, since = excluded.since)
-SELECT cache_announce_alert(c.alert) FROM closed c
-UNION ALL
-SELECT cache_announce_alert(o.alert) FROM opened o;
+SELECT cache_announce_alert(a.alert)
+FROM (
+    SELECT c.alert, 1 AS step FROM closed c
+    UNION ALL
+    SELECT o.alert, 2 FROM opened o) AS a
+ORDER BY a.step, (a.alert).rule, (a.alert).namespace;
 
 SELECT
     (SELECT pg_catalog.count(*) FROM cache_alerts WHERE closed_at IS NULL) +
