@@ -38,7 +38,7 @@
 #include "warm/warm.h"
 #include "worker/worker_internal.h"
 
-void		pgcache_worker_main(Datum database);
+PGDLLEXPORT void pgcache_worker_main(Datum database);
 
 /* Between two rounds of a job that is due again at once. */
 #define SHORTEST_PAUSE	(INT64CONST(10) * 1000)

@@ -42,7 +42,7 @@
 #include "base/settings.h"
 #include "worker/worker_internal.h"
 
-void		pgcache_launcher_main(Datum arg);
+PGDLLEXPORT void pgcache_launcher_main(Datum arg);
 
 /* A worker that ran for so long was well, and its faults are forgotten. */
 #define WELL_AFTER			PGCACHE_MAX_PAUSE

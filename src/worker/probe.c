@@ -15,7 +15,7 @@
 
 #include "worker/worker_internal.h"
 
-void		pgcache_probe_main(Datum database);
+PGDLLEXPORT void pgcache_probe_main(Datum database);
 
 void
 pgcache_probe_main(Datum database)
