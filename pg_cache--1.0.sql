@@ -939,6 +939,8 @@ SELECT cache_lock('cache_key_hours'::pg_catalog.regclass);
 DELETE FROM cache_key_hours k
 WHERE
     k.seen_at < before - '1000:00:00'::interval OR
+    -- The clock was ahead.
+    k.seen_at > before + '1000:00:00'::interval OR
     (k.namespace_id > 1 AND NOT EXISTS (
         SELECT FROM cache_namespaces s WHERE s.id = k.namespace_id));
 DELETE FROM cache_prediction_accuracy
@@ -970,8 +972,9 @@ USING (
         pg_catalog.row_number() OVER (
             PARTITION BY o.namespace_id, o.hour_of_week
             ORDER BY o.weight * pg_catalog.power(
-                0.5::float8, least(extract(epoch FROM before - o.seen_at)::float8 /
-                604800::float8, 1000::float8)) DESC, o.key) AS place
+                0.5::float8, greatest(least(
+                extract(epoch FROM before - o.seen_at)::float8 / 604800::float8,
+                1000::float8), 0::float8)) DESC, o.key) AS place
     FROM cache_key_hours o, cache_key_hour_sketches(before) s
     WHERE
         o.namespace_id = s.namespace_id AND
@@ -2188,8 +2191,8 @@ RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 BEGIN ATOMIC
 SELECT cache_check_alert_rule(ROW(
-    name, metric, namespace, comparison, threshold, for_at_least, level,
-    cooldown, enabled)::cache_alert_rules);
+    name, metric, nullif(namespace, ''::text), comparison, threshold,
+    for_at_least, level, cooldown, enabled)::cache_alert_rules);
 SELECT cache_check_alert_namespace(namespace);
 SELECT cache_error(
     '42710'::text,
@@ -2199,8 +2202,8 @@ SELECT cache_error(
 FROM cache_effective_alert_rules r
 WHERE r.name = cache_create_alert_rule.name;
 INSERT INTO cache_alert_rules VALUES (
-    name, metric, namespace, comparison, threshold, for_at_least, level,
-    cooldown, enabled);
+    name, metric, nullif(namespace, ''::text), comparison, threshold,
+    for_at_least, level, cooldown, enabled);
 END;
 COMMENT ON FUNCTION cache_create_alert_rule(text, text, text, float8, text, interval, text, interval, boolean) IS
 'creates a rule for alerts; namespace NULL: the database as a whole, *: each namespace for itself';

@@ -225,7 +225,7 @@ tell_ends(TimestampTz now)
 			pfree(slots[i].handle);
 		slots[i].handle = NULL;
 		plan = find_plan(run.name);
-		if (plan != NULL)
+		if (plan != NULL && plan->created == run.created)
 			pgcache_plan_ended(plan, &run, now);
 	}
 }
@@ -245,6 +245,9 @@ write_news(void)
 			continue;
 		if (run.state == PGCACHE_RUN_DONE)
 		{
+			/* It has ended since; its plan must be told first. */
+			if (slots[i].told != run.number)
+				continue;
 			pgcache_warm_log_end(&run);
 			slots[i].ended = run.number;
 		}
@@ -467,6 +470,8 @@ pgcache_warm_due(void)
 		plans = NIL;
 		plans_stale = true;
 		no_process_until = DT_NOBEGIN;
+		if (next_trim != DT_NOEND)
+			next_trim = Min(next_trim, now + TRIM_INTERVAL);
 	}
 	last_now = now;
 	if (plans_stale || !begun || has_news())

@@ -279,18 +279,34 @@ keep_plan(PgCachePlan *plan, List *old)
 	return false;
 }
 
+/* Whether this worker knows the warmer, as it is now or as it was before. */
+static bool
+is_known(const PgCachePlan *plan, List *old)
+{
+	ListCell   *lc;
+
+	foreach(lc, old)
+	{
+		const PgCachePlan *before = lfirst(lc);
+
+		if (before->created == plan->created && strcmp(before->name, plan->name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Takes up what another worker left: the last start, and an attempt that is to
- * follow, or may when the run that is under way fails.  The clock may have been put
- * back since.
+ * follow, or may when the run that is under way fails.  If we know the warmer, it
+ * was altered, which ends its attempts.  The clock may have been put back since.
  */
 static void
-take_past(PgCachePlan *plan, const PgCacheWarmPast *past, TimestampTz now)
+take_past(PgCachePlan *plan, const PgCacheWarmPast *past, TimestampTz now, List *old)
 {
 	plan->last_start = Min(past->last_start, now);
 	if (past->last_end == DT_NOEND)
 		plan->attempts = past->attempt;
-	else if (past->again)
+	else if (past->again && !is_known(plan, old))
 	{
 		plan->attempts = past->attempt;
 		plan_retry(plan, Min(past->last_end, now));
@@ -299,7 +315,7 @@ take_past(PgCachePlan *plan, const PgCacheWarmPast *past, TimestampTz now)
 
 /* Plans the first start that this worker knows of. */
 static void
-begin_plan(PgCachePlan *plan, const PgCacheWarmer *warmer, List *past)
+begin_plan(PgCachePlan *plan, const PgCacheWarmer *warmer, List *old, List *past)
 {
 	TimestampTz now = pgcache_clock_now();
 	bool		at_start = false;
@@ -309,9 +325,10 @@ begin_plan(PgCachePlan *plan, const PgCacheWarmer *warmer, List *past)
 	{
 		const PgCacheWarmPast *p = lfirst(lc);
 
-		if (strcmp(p->name, plan->name) != 0)
+		/* Runs of before it was created are those of another of its name. */
+		if (strcmp(p->name, plan->name) != 0 || p->last_start < plan->created)
 			continue;
-		take_past(plan, p, now);
+		take_past(plan, p, now, old);
 		at_start = p->at_start;
 	}
 	if (plan->schedule.kind == PGCACHE_SCHEDULE_INTERVAL && plan->last_start != DT_NOBEGIN)
@@ -348,7 +365,7 @@ read_plan(const PgCacheWarmer *warmer, List *old, List *past)
 	if (plan->schedule.kind == PGCACHE_SCHEDULE_INVALIDATE && plan->enabled)
 		begin_looking(plan);
 	if (!keep_plan(plan, old))
-		begin_plan(plan, warmer, past);
+		begin_plan(plan, warmer, old, past);
 	return plan;
 }
 
