@@ -49,6 +49,9 @@ SELECT cache_alter_alert_rule('mine', 'misses', '>=', 6, 'alert a', '1 min', 'cr
 SELECT * FROM cache_alert_rules;
 SELECT cache_drop_alert_rule('mine');
 SELECT * FROM cache_alert_rules;
+SELECT cache_create_alert_rule('mine', 'hits', '>', 5, '');
+SELECT namespace IS NULL AS of_database FROM cache_alert_rules;
+SELECT cache_drop_alert_rule('mine');
 
 -- what is wrong
 \set SHOW_CONTEXT never

@@ -172,6 +172,19 @@ advance('1 day');
 is(wait_for_runs('broken', 4), '1000|1|schedule|', 'the next regular run is a first attempt');
 sql("SELECT cache_drop_warmer('broken')");
 
+# Many that fail at once, for the same cause: each has all its attempts.  The clock
+# is set on until they had.
+sql(q{SELECT cache_create_warmer('together ' || i, 'SELECT 1, 1 / 0', '1 hour', max_attempts => 3) FROM generate_series(1, 8) i});
+worker_has_looked();
+advance('1 hour');
+my $together = q{SELECT count(*) FROM cache_warmer_runs WHERE name LIKE 'together %' AND finished_at IS NOT NULL AND attempt = };
+for my $attempt (1 .. 3)
+{
+	ok($node->poll_query_until('postgres', $together . $attempt, 8), "of warmers that fail together each has attempt $attempt");
+	advance('20 s');
+}
+sql(q{SELECT cache_drop_warmer('together ' || i) FROM generate_series(1, 8) i});
+
 # ---- a table that was altered
 
 sql(q{
