@@ -2340,6 +2340,7 @@ GRANT SELECT ON cache_alerts TO PUBLIC;
 CREATE TABLE cache_pending_alerts (
     rule text COLLATE "C",
     namespace text COLLATE "C",
+    namespace_id integer,
     metric text NOT NULL,
     comparison text NOT NULL,
     threshold float8 NOT NULL,
@@ -2496,6 +2497,7 @@ WITH clock AS MATERIALIZED (
         clock CROSS JOIN broken b
         LEFT JOIN cache_pending_alerts p
             ON p.rule = b.rule AND p.namespace = b.place AND
+                coalesce(p.namespace_id, 0) = coalesce(b.space, 0) AND
                 p.metric = b.metric AND p.comparison = b.comparison AND
                 p.threshold = b.threshold
     WHERE NOT EXISTS (
@@ -2522,12 +2524,14 @@ WITH clock AS MATERIALIZED (
     WHERE w.due AND w.rule = p.rule AND w.place = p.namespace
 ), begun AS (
     INSERT INTO cache_pending_alerts (
-        rule, namespace, metric, comparison, threshold, since)
-    SELECT w.rule, w.place, w.metric, w.comparison, w.threshold, clock.now
+        rule, namespace, namespace_id, metric, comparison, threshold, since)
+    SELECT
+        w.rule, w.place, w.space, w.metric, w.comparison, w.threshold,
+        clock.now
     FROM waiting w, clock
     WHERE NOT w.due AND w.since IS NULL
     ON CONFLICT (rule, namespace) DO UPDATE SET
-        metric = excluded.metric, comparison = excluded.comparison,
+        namespace_id = excluded.namespace_id, metric = excluded.metric, comparison = excluded.comparison,
         threshold = excluded.threshold, since = excluded.since)
 SELECT cache_announce_alert(a.alert)
 FROM (

@@ -205,6 +205,24 @@ SELECT cache_alter_alert_rule('of c', enabled => false, threshold => 1);
 SELECT threshold, enabled FROM cache_alert_rules WHERE name = 'of c';
 SELECT cache_drop_alert_rule('of c');
 
+-- the wait for an alert is that of one namespace, not of the next of its name
+SELECT cache_create_namespace('alert c'), cache_create_alert_rule('of c', 'misses', '>', 0, 'alert c', '15 min');
+SELECT cache_get('none', 'alert c');
+SELECT cache_evaluate_alerts();
+SELECT pgcache_test_advance_clock('14 min');
+SELECT cache_drop_namespace('alert c');
+SELECT cache_create_namespace('alert c');
+SELECT cache_get('none', 'alert c');
+SELECT cache_evaluate_alerts();
+SELECT pgcache_test_advance_clock('2 min');
+SELECT cache_evaluate_alerts();
+SELECT count(*) AS opened FROM cache_alerts WHERE rule = 'of c';
+SELECT pgcache_test_advance_clock('13 min');
+SELECT cache_evaluate_alerts();
+SELECT count(*) AS opened FROM cache_alerts WHERE rule = 'of c';
+SELECT cache_drop_namespace('alert c'), cache_drop_alert_rule('of c');
+SELECT cache_evaluate_alerts();
+
 -- who sees what
 CREATE ROLE regress_cache_reader;
 GRANT SELECT ON alerts TO regress_cache_reader;
