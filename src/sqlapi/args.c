@@ -15,6 +15,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "tcop/utility.h"
 #include "utils/array.h"
 #include "utils/arrayaccess.h"
 #include "utils/builtins.h"
@@ -22,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "base/interval.h"
+#include "shmem/shmem.h"
 #include "sqlapi/args.h"
 
 void
@@ -313,6 +315,15 @@ pgcache_args_options(FunctionCallInfo fcinfo, int argno,
 							name ? name : "NULL")));
 	}
 	return n;
+}
+
+void
+pgcache_args_require_writable(const char *function)
+{
+	pgcache_shmem_require();
+	PreventCommandDuringRecovery(function);
+	PreventCommandIfReadOnly(function);
+	PreventCommandIfParallelMode(function);
 }
 
 struct TriggerData *

@@ -81,6 +81,12 @@ extern int	pgcache_args_options(FunctionCallInfo fcinfo, int argno,
 								 int (*find) (const char *name),
 								 const char *what, int **options);
 
+/*
+ * What every function that writes a table of ours requires: 55000 unless preloaded,
+ * 25006 in a read-only transaction or on a standby, 25000 in a parallel operation.
+ */
+extern void pgcache_args_require_writable(const char *function);
+
 /* What a trigger function is called with; raises 39P01 if it is not by a trigger. */
 extern struct TriggerData *pgcache_args_trigger(FunctionCallInfo fcinfo);
 

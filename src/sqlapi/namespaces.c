@@ -32,16 +32,6 @@ PG_FUNCTION_INFO_V1(pgcache_sql_namespaces_changed);
 #define ARG_FIRST_OPTION 1
 #define ARG_RESET (ARG_FIRST_OPTION + PGCACHE_NOPTIONS)
 
-/* What every function that writes the catalog requires. */
-static void
-require_writable(const char *function)
-{
-	pgcache_shmem_require();
-	PreventCommandDuringRecovery(function);
-	PreventCommandIfReadOnly(function);
-	PreventCommandIfParallelMode(function);
-}
-
 static char *
 get_name(FunctionCallInfo fcinfo)
 {
@@ -118,7 +108,7 @@ pgcache_sql_create_namespace(PG_FUNCTION_ARGS)
 {
 	PgCacheSpaceChange change;
 
-	require_writable("cache_create_namespace()");
+	pgcache_args_require_writable("cache_create_namespace()");
 	get_options(fcinfo, &change);
 	pgcache_space_create(get_name(fcinfo), &change);
 	PG_RETURN_VOID();
@@ -129,7 +119,7 @@ pgcache_sql_alter_namespace(PG_FUNCTION_ARGS)
 {
 	PgCacheSpaceChange change;
 
-	require_writable("cache_alter_namespace()");
+	pgcache_args_require_writable("cache_alter_namespace()");
 	get_options(fcinfo, &change);
 	get_reset(fcinfo, &change);
 	pgcache_space_alter(get_name(fcinfo), &change);
@@ -139,7 +129,7 @@ pgcache_sql_alter_namespace(PG_FUNCTION_ARGS)
 Datum
 pgcache_sql_drop_namespace(PG_FUNCTION_ARGS)
 {
-	require_writable("cache_drop_namespace()");
+	pgcache_args_require_writable("cache_drop_namespace()");
 	pgcache_space_drop(get_name(fcinfo));
 	PG_RETURN_VOID();
 }
@@ -147,7 +137,7 @@ pgcache_sql_drop_namespace(PG_FUNCTION_ARGS)
 Datum
 pgcache_sql_grant(PG_FUNCTION_ARGS)
 {
-	require_writable("cache_grant()");
+	pgcache_args_require_writable("cache_grant()");
 	pgcache_space_grant(get_name(fcinfo), get_role(fcinfo, 1),
 						get_privilege(fcinfo, 2));
 	PG_RETURN_VOID();
@@ -156,7 +146,7 @@ pgcache_sql_grant(PG_FUNCTION_ARGS)
 Datum
 pgcache_sql_revoke(PG_FUNCTION_ARGS)
 {
-	require_writable("cache_revoke()");
+	pgcache_args_require_writable("cache_revoke()");
 	pgcache_space_revoke(get_name(fcinfo), get_granted_role(fcinfo, 1),
 						 get_privilege(fcinfo, 2));
 	PG_RETURN_VOID();

@@ -32,15 +32,6 @@ PG_FUNCTION_INFO_V1(pgcache_sql_warmer_progress);
 /* Arguments of create and alter: the name, the options, for alter the reset. */
 #define ARG_RESET (PGCACHE_WARMER_LAST_OPTION + 1)
 
-static void
-require_writable(const char *function)
-{
-	pgcache_shmem_require();
-	PreventCommandDuringRecovery(function);
-	PreventCommandIfReadOnly(function);
-	PreventCommandIfParallelMode(function);
-}
-
 static char *
 get_name(FunctionCallInfo fcinfo)
 {
@@ -90,7 +81,7 @@ pgcache_sql_create_warmer(PG_FUNCTION_ARGS)
 {
 	PgCacheWarmer warmer;
 
-	require_writable("cache_create_warmer()");
+	pgcache_args_require_writable("cache_create_warmer()");
 	memset(&warmer, 0, sizeof(warmer));
 	warmer.values[PGCACHE_WARMER_NAME] = PointerGetDatum(pgcache_args_text(fcinfo, 0, "warmer"));
 	(void) pgcache_args_text(fcinfo, PGCACHE_WARMER_QUERY, "query");
@@ -109,7 +100,7 @@ pgcache_sql_alter_warmer(PG_FUNCTION_ARGS)
 	PgCacheWarmer *warmer;
 	bool		with_query;
 
-	require_writable("cache_alter_warmer()");
+	pgcache_args_require_writable("cache_alter_warmer()");
 	warmer = pgcache_warmer_get(get_name(fcinfo), true);
 	reset_options(fcinfo, warmer);
 	with_query = take_options(fcinfo, warmer);
@@ -120,7 +111,7 @@ pgcache_sql_alter_warmer(PG_FUNCTION_ARGS)
 Datum
 pgcache_sql_drop_warmer(PG_FUNCTION_ARGS)
 {
-	require_writable("cache_drop_warmer()");
+	pgcache_args_require_writable("cache_drop_warmer()");
 	pgcache_warmer_drop(get_name(fcinfo));
 	PG_RETURN_VOID();
 }
@@ -128,7 +119,7 @@ pgcache_sql_drop_warmer(PG_FUNCTION_ARGS)
 Datum
 pgcache_sql_run_warmer(PG_FUNCTION_ARGS)
 {
-	require_writable("cache_run_warmer()");
+	pgcache_args_require_writable("cache_run_warmer()");
 	PG_RETURN_INT64(pgcache_warmer_run_now(pgcache_warmer_get(get_name(fcinfo), false)));
 }
 

@@ -28,10 +28,7 @@ PG_FUNCTION_INFO_V1(pgcache_sql_unwatch_file);
 static void
 require_allowed(const char *function)
 {
-	pgcache_shmem_require();
-	PreventCommandDuringRecovery(function);
-	PreventCommandIfReadOnly(function);
-	PreventCommandIfParallelMode(function);
+	pgcache_args_require_writable(function);
 	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
