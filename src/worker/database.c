@@ -18,6 +18,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
@@ -101,20 +102,24 @@ pgcache_worker_jobs_run(void)
 	return jobs_run;
 }
 
-void
-pgcache_worker_call(const char *function)
+bool
+pgcache_worker_call(const char *columns, const char *function, const TimestampTz *arg)
 {
 	Oid			schema = pgcache_space_schema();
+	Oid			type = TIMESTAMPTZOID;
+	Datum		value = arg ? TimestampTzGetDatum(*arg) : (Datum) 0;
 	char	   *sql;
 
 	/* Dropped since we looked. */
 	if (!OidIsValid(schema))
-		return;
-	sql = psprintf("SELECT %s.%s()",
+		return false;
+	sql = psprintf("SELECT %s FROM %s.%s(%s) AS f", columns,
 				   quote_identifier(get_namespace_name(schema)),
-				   quote_identifier(function));
-	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
+				   quote_identifier(function), arg ? "$1" : "");
+	if (SPI_execute_with_args(sql, arg ? 1 : 0, &type, &value, NULL, false,
+							  0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not execute \"%s\"", sql);
+	return true;
 }
 
 static void
@@ -224,10 +229,12 @@ run_jobs(void)
 		const PgCacheJob *job = &pgcache_jobs[i];
 		JobState   *state = &states[i];
 		TimestampTz now = pgcache_clock_now();
+		TimestampTz due;
 
 		if (recovery && !job->on_standby)
 			continue;
-		if (next_of(i, now) <= now)
+		due = next_of(i, now);
+		if (due <= now)
 		{
 			if (run_job(job, state))
 			{
@@ -243,8 +250,9 @@ run_jobs(void)
 			pgcache_process_interrupts();
 			if (look)
 				return DT_NOBEGIN;
+			due = next_of(i, now);
 		}
-		next = Min(next, next_of(i, now));
+		next = Min(next, due);
 	}
 	return next;
 }

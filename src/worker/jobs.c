@@ -19,7 +19,7 @@
 static void
 run_learning(void)
 {
-	pgcache_worker_call("cache_learn");
+	(void) pgcache_worker_call("f", "cache_learn", NULL);
 	pgcache_learn_done();
 }
 

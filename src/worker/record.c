@@ -18,10 +18,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -64,32 +62,7 @@ static TimestampTz stale_at = DT_NOEND;
 static Oid	rules_table = InvalidOid;
 static bool rules_changed = false;
 
-/* ---- calling functions ------------------------------------------------------ */
-
-/*
- * Calls a function in the extension's schema, with one argument if that is given,
- * and selects columns of its result.  False if there is no extension.
- */
-static bool
-call(const char *columns, const char *function, const TimestampTz *arg)
-{
-	Oid			schema = pgcache_space_schema();
-	Oid			type = TIMESTAMPTZOID;
-	Datum		value = arg ? TimestampTzGetDatum(*arg) : (Datum) 0;
-	char	   *sql;
-
-	if (!OidIsValid(schema))
-		return false;
-	sql = psprintf("SELECT %s FROM %s.%s(%s) AS f", columns,
-				   quote_identifier(get_namespace_name(schema)), function,
-				   arg ? "$1" : "");
-	if (SPI_execute_with_args(sql, arg ? 1 : 0, &type, &value, NULL, false,
-							  0) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not execute \"%s\"", sql);
-	return true;
-}
-
-/* A column of what call found. */
+/* A column of what pgcache_worker_call found. */
 static Datum
 result(int column, Datum if_null)
 {
@@ -171,7 +144,7 @@ pgcache_history_due(void)
 static bool
 read_history(void)
 {
-	if (!call("f.last, f.oldest", "cache_stats_recorded", NULL))
+	if (!pgcache_worker_call("f.last, f.oldest", "cache_stats_recorded", NULL))
 		return false;
 	history.looked_at = DatumGetTimestampTz(result(1, TimestampTzGetDatum(0)));
 	history.oldest = DatumGetTimestampTz(result(2, TimestampTzGetDatum(DT_NOEND)));
@@ -184,7 +157,7 @@ write_row(TimestampTz now)
 	uint64		seen = activity();
 	bool		quiet = history.quiet_until != 0 && history.quiet_until <= now;
 
-	if (!call("f", "cache_record_stats", quiet ? &history.quiet_until : NULL) ||
+	if (!pgcache_worker_call("f", "cache_record_stats", quiet ? &history.quiet_until : NULL) ||
 		!read_history())
 		return;
 
@@ -210,7 +183,7 @@ pgcache_history_run(void)
 	history.looked_at = Min(history.looked_at, now);
 	if (next_row() <= now)
 		write_row(now);
-	else if (next_prune() <= now && call("f", "cache_prune_stats", NULL))
+	else if (next_prune() <= now && pgcache_worker_call("f", "cache_prune_stats", NULL))
 		(void) read_history();
 }
 
@@ -256,7 +229,7 @@ pgcache_alerts_run(void)
 		get_relname_relid("cache_alert_rules", schema) : InvalidOid;
 	alerts.known = false;
 	rules_changed = false;
-	if (!call("f", "cache_evaluate_alerts", NULL))
+	if (!pgcache_worker_call("f", "cache_evaluate_alerts", NULL))
 		return;
 	alerts.active = DatumGetInt64(result(1, Int64GetDatum(0)));
 	alerts.looked_at = now;

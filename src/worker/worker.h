@@ -48,10 +48,12 @@ extern const PgCacheJob pgcache_jobs[];
 extern const int pgcache_njobs;
 
 /*
- * For jobs: runs SELECT <the extension's schema>.function(), a function without
- * arguments of which the result is not looked at.
+ * For jobs: calls a function in the extension's schema, with one argument if that
+ * is given, and selects columns of its one row, "f": SPI has them.  False if there is
+ * no extension.
  */
-extern void pgcache_worker_call(const char *function);
+extern bool pgcache_worker_call(const char *columns, const char *function,
+								const TimestampTz *arg);
 
 /* Registers the launcher and the hooks; called by _PG_init. */
 extern void pgcache_worker_init(void);
