@@ -33,6 +33,12 @@ pgcache_shmem_register(const PgCacheShmemPart *part)
 	parts[nparts++] = part;
 }
 
+int
+pgcache_shmem_one_lock(void)
+{
+	return 1;
+}
+
 static void
 request_parts(void)
 {

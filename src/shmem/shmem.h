@@ -32,6 +32,9 @@ typedef struct PgCacheShmemPart
 	void		(*start) (void);
 } PgCacheShmemPart;
 
+/* For nlocks of a part with a single one. */
+extern int	pgcache_shmem_one_lock(void);
+
 /* Adds a part; the struct must stay valid.  Only while preloading. */
 extern void pgcache_shmem_register(const PgCacheShmemPart *part);
 

@@ -423,12 +423,6 @@ workers_size(void)
 	return add_size(holds_offset(), mul_size(MaxBackends, sizeof(PgCacheSharedHold)));
 }
 
-static int
-workers_nlocks(void)
-{
-	return 1;
-}
-
 int
 pgcache_workers_crashes(TimestampTz *since)
 {
@@ -474,7 +468,7 @@ attach_workers(void *memory, LWLockPadded *locks)
 static const PgCacheShmemPart workers_part = {
 	.name = "PgCacheWorkers",
 	.size = workers_size,
-	.nlocks = workers_nlocks,
+	.nlocks = pgcache_shmem_one_lock,
 	.init = init_workers,
 	.attach = attach_workers
 };

@@ -317,12 +317,6 @@ predicates_size(void)
 	return sizeof(PgCacheSharedPredicates);
 }
 
-static int
-predicates_nlocks(void)
-{
-	return 1;
-}
-
 static void
 predicates_init(void *memory, LWLockPadded *locks)
 {
@@ -344,7 +338,7 @@ predicates_attach(void *memory, LWLockPadded *locks)
 static const PgCacheShmemPart predicates_part = {
 	.name = "PgCachePredicate",
 	.size = predicates_size,
-	.nlocks = predicates_nlocks,
+	.nlocks = pgcache_shmem_one_lock,
 	.init = predicates_init,
 	.attach = predicates_attach
 };

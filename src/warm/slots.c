@@ -271,12 +271,6 @@ shared_size(void)
 	return sizeof(PgCacheSharedRuns);
 }
 
-static int
-shared_nlocks(void)
-{
-	return 1;
-}
-
 static void
 init_shared(void *memory, LWLockPadded *locks)
 {
@@ -301,7 +295,7 @@ attach_shared(void *memory, LWLockPadded *locks)
 static const PgCacheShmemPart part = {
 	.name = "PgCacheWarmers",
 	.size = shared_size,
-	.nlocks = shared_nlocks,
+	.nlocks = pgcache_shmem_one_lock,
 	.init = init_shared,
 	.attach = attach_shared
 };
