@@ -474,19 +474,30 @@ pgcache_keys_hour(uint16 slot, PgCacheIncarnation incarnation,
 	read_keys(find_block(slot, incarnation), incarnation, NULL, SKETCH_HOUR, hour);
 }
 
+/* Locks the block of a namespace; NULL if it has none. */
+static PgCacheSharedKeys *
+lock_block(uint16 slot, PgCacheIncarnation incarnation, int *n)
+{
+	*n = find_block(slot, incarnation);
+	if (*n < 0)
+		return NULL;
+	LWLockAcquire(lock_of(*n), LW_EXCLUSIVE);
+	if (block_at(*n)->incarnation == incarnation)
+		return block_at(*n);
+	LWLockRelease(lock_of(*n));
+	return NULL;
+}
+
 void
 pgcache_keys_foretell(uint16 slot, PgCacheIncarnation incarnation,
 					  TimestampTz hour, const uint64 *hashes, int n)
 {
-	int			b = find_block(slot, incarnation);
-	PgCacheSharedKeys *block;
+	int			b;
+	PgCacheSharedKeys *block = lock_block(slot, incarnation, &b);
 
-	if (b < 0)
+	if (block == NULL)
 		return;
-	block = block_at(b);
-	LWLockAcquire(lock_of(b), LW_EXCLUSIVE);
-	if (block->incarnation == incarnation &&
-		(block->foretold.hour != hour || block->foretold.n == 0))
+	if (block->foretold.hour != hour || block->foretold.n == 0)
 		pgcache_foretold_set(&block->foretold, hour, hashes, n);
 	LWLockRelease(lock_of(b));
 }
@@ -495,14 +506,12 @@ void
 pgcache_keys_forget_hour(uint16 slot, PgCacheIncarnation incarnation,
 						 TimestampTz hour)
 {
-	int			b = find_block(slot, incarnation);
-	PgCacheSharedKeys *block;
+	int			b;
+	PgCacheSharedKeys *block = lock_block(slot, incarnation, &b);
 
-	if (b < 0)
+	if (block == NULL)
 		return;
-	block = block_at(b);
-	LWLockAcquire(lock_of(b), LW_EXCLUSIVE);
-	if (block->incarnation == incarnation && block->hour == hour)
+	if (block->hour == hour)
 		pgcache_sketch_init(sketch_of(block, SKETCH_HOUR), pgcache_tracked_keys);
 	LWLockRelease(lock_of(b));
 }
