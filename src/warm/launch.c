@@ -174,8 +174,8 @@ read_plans(void)
 
 /* ---- ends ------------------------------------------------------------------- */
 
-/* Notes that a process is gone that has not told so itself. */
-static void
+/* Notes that a process is gone that has not told so itself; whether it is. */
+static bool
 check_process(int slot, const PgCacheRun *run)
 {
 	PgCacheRun	end = {.failed = true};
@@ -183,10 +183,11 @@ check_process(int slot, const PgCacheRun *run)
 
 	if (slots[slot].handle == NULL || run->state == PGCACHE_RUN_DONE ||
 		GetBackgroundWorkerPid(slots[slot].handle, &pid) != BGWH_STOPPED)
-		return;
+		return false;
 	strlcpy(end.sqlstate, "58000", sizeof(end.sqlstate));
 	strlcpy(end.error, "the process ended before it began", sizeof(end.error));
 	pgcache_runs_end(slot, run->number, &end);
+	return true;
 }
 
 /* Whether the start or the end of a run of this database is not in the table. */
@@ -199,9 +200,7 @@ has_news(void)
 	{
 		if (!pgcache_runs_copy(i, &run) || run.by_hand)
 			continue;
-		check_process(i, &run);
-		if (pgcache_runs_copy(i, &run) &&
-			(run.state == PGCACHE_RUN_DONE || run.id == 0))
+		if (run.state == PGCACHE_RUN_DONE || run.id == 0 || check_process(i, &run))
 			return true;
 	}
 	return false;
