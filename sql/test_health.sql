@@ -153,14 +153,8 @@ DROP ROLE regress_cache_reader;
 DROP VIEW health, score;
 SELECT cache_drop_namespace('health a'), cache_drop_namespace('health b');
 SELECT pgcache_test_set_clock('0');
-SET client_min_messages = warning;
-DO $$
-DECLARE
-    f regprocedure;
-BEGIN
-    FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'pgcache_test_%' AND pronamespace = 'public'::regnamespace LOOP
-        EXECUTE format('DROP FUNCTION %s', f);
-    END LOOP;
-END $$;
-RESET client_min_messages;
+\set drop_test_functions :abs_srcdir '/test/drop_test_functions.sql'
+\set ECHO none
+\i :drop_test_functions
+\set ECHO all
 SELECT * FROM cache_check();

@@ -213,16 +213,10 @@ DELETE FROM cache_stats_history;
 SELECT pgcache_test_set_clock('0');
 DROP VIEW hours, accuracy;
 DROP FUNCTION ask, set_time, at;
-SET client_min_messages = warning;
-DO $$
-DECLARE
-    f regprocedure;
-BEGIN
-    FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'pgcache\_test\_%' LOOP
-        EXECUTE format('DROP FUNCTION %s', f);
-    END LOOP;
-END $$;
-RESET client_min_messages;
+\set drop_test_functions :abs_srcdir '/test/drop_test_functions.sql'
+\set ECHO none
+\i :drop_test_functions
+\set ECHO all
 DROP TABLE monday;
 SELECT cache_drop_namespace('learned'), cache_drop_namespace('other');
 DROP ROLE regress_pgcache_nobody, regress_pgcache_monitor;
